@@ -1,0 +1,2 @@
+//! northstar
+fn main() {}

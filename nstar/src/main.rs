@@ -1,0 +1,2 @@
+//! nstar
+fn main() {}

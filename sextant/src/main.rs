@@ -1,0 +1,2 @@
+//! sextant
+fn main() {}
