@@ -1,0 +1,59 @@
+//! What `inspect` tells about one container: a copy of the supervisor's knowledge at one moment.
+
+use crate::{repository::RepositoryId, supervisor::MemoryEvents};
+use northstar_manifest::Manifest;
+use std::{sync::Arc, time::Duration};
+
+/// One installed container.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// The manifest as it was read from the package.
+    pub manifest: Arc<Manifest>,
+    /// The repository that holds the package.
+    pub repository: RepositoryId,
+    /// The image is mounted.
+    pub mounted: bool,
+    /// How the image's bytes are protected while mounted.
+    pub integrity: Protection,
+    /// What the last start left out because it was missing and the repository says `missing = "skip"`.
+    pub skipped: Vec<String>,
+    /// The running process, if there is one.
+    pub process: Option<Process>,
+}
+
+/// What stands between a change of the stored image and the container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protection {
+    /// The repository has no key: the package is trusted as it is.
+    None,
+    /// dm-verity checks each block when it is read.
+    DmVerity,
+    /// The image was read and checked completely before the mount, and is not checked after it.
+    FullRead,
+}
+
+/// The running instance of a container.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// Process id of the container's init on the host.
+    pub pid: u32,
+    /// Time since the start.
+    pub uptime: Duration,
+    /// What its cgroup counts.
+    pub statistics: Statistics,
+}
+
+/// Resources used, in the units of the kernel's cgroup files; `None` where the controller is not there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// CPU time used, in microseconds.
+    pub cpu_usage_us: Option<u64>,
+    /// Memory in use, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Most memory in use so far, in bytes.
+    pub memory_peak_bytes: Option<u64>,
+    /// Processes and threads.
+    pub pids: Option<u64>,
+    /// Memory events so far.
+    pub memory_events: MemoryEvents,
+}
