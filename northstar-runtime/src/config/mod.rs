@@ -1,0 +1,42 @@
+//! The daemon's configuration, `northstar.toml`.
+//!
+//! Two stages: [`raw`] is what the TOML may look like, field by field, with every unknown key refused; [`checked`]
+//! is what the daemon works with: defaults filled in, strings turned into addresses, sizes and durations, and
+//! combinations that cannot work refused. Nothing after this module looks at the text again.
+//!
+//! Paths stay as written: a relative one is relative to the daemon's working directory.
+
+mod address;
+mod check;
+pub mod checked;
+mod error;
+mod raw;
+mod repository_id;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use checked::{
+    Address, Config, ConnectionOptions, Debug, Integrity, Listener, ListenerOptions, Missing, Peer,
+    Perf, Repository, Storage, Strace, StraceOutput,
+};
+pub use error::{ConfigError, ValueError};
+pub use repository_id::{InvalidRepositoryId, RepositoryId};
+
+use std::path::Path;
+
+impl Config {
+    /// Reads and checks the configuration file at `path`.
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Config::parse(&text)
+    }
+
+    /// Checks the text of a configuration file.
+    pub fn parse(text: &str) -> Result<Config, ConfigError> {
+        check::config(toml::from_str(text)?)
+    }
+}
