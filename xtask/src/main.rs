@@ -1,2 +1,42 @@
-//! xtask
-fn main() {}
+//! `cargo xtask`: everything a developer or a CI machine does with this workspace beyond plain cargo.
+//!
+//! Every task is one file or folder. `workspace` knows where things are, `process` runs programs,
+//! `packages` sees that the Debian packages a task needs are there. Nothing in here links against the
+//! daemon, so that xtask builds on a machine which still lacks the daemon's build packages.
+
+mod packages;
+mod process;
+mod vm;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Tasks around the Northstar workspace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run a command in a virtual machine with device mapper and cgroup v2.
+    Vm(vm::Arguments),
+    /// Run a command for `vm`; called inside the guest.
+    #[command(hide = true)]
+    VmAgent,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().task {
+        Task::Vm(arguments) => vm::main(arguments),
+        Task::VmAgent => vm::agent::main(),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("xtask: {error:#}");
+        ExitCode::FAILURE
+    })
+}
