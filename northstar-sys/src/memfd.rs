@@ -1,0 +1,139 @@
+//! Memory files whose content can no longer change, memfd_create(2).
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::io::Errno;
+
+use crate::{Error, Result};
+
+/// What a memory file is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// Bytes to read: can never be executed, where the kernel knows that (6.3).
+    Data,
+    /// A program to execute (`MFD_EXEC`, where the kernel knows that).
+    Program,
+}
+
+const SEALS: SealFlags = SealFlags::SHRINK
+    .union(SealFlags::GROW)
+    .union(SealFlags::WRITE)
+    .union(SealFlags::SEAL);
+
+/// Creates a memory file with `bytes` in it that nobody can write, grow, shrink or unseal.
+///
+/// # Errors
+/// The errno of memfd_create(2), write(2) or fcntl(2) F_ADD_SEALS; EACCES when the administrator
+/// forbids executable memory files (`vm.memfd_noexec` = 2).
+pub fn sealed(name: &str, bytes: &[u8], content: Content) -> Result<OwnedFd> {
+    let mut file = File::from(create(name, content)?);
+    file.write_all(bytes)
+        .map_err(|e| Error::new("write", format!("memfd {name}"), e))?;
+    seal(file.as_fd())?;
+    Ok(file.into())
+}
+
+/// Creates an empty memory file that can be filled and then sealed by [`seal`].
+///
+/// # Errors
+/// The errno of memfd_create(2).
+pub fn create(name: &str, content: Content) -> Result<OwnedFd> {
+    let base = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let exact = match content {
+        Content::Data => base | MemfdFlags::NOEXEC_SEAL,
+        Content::Program => base | MemfdFlags::EXEC,
+    };
+    match rustix::fs::memfd_create(name, exact) {
+        // Before Linux 6.3 neither flag exists and every memory file is executable.
+        Err(Errno::INVAL) => rustix::fs::memfd_create(name, base),
+        other => other,
+    }
+    .map_err(|e| Error::new("memfd_create", format!("{name}, {content:?}"), e))
+}
+
+/// Forbids every further change of a memory file, including further seals.
+///
+/// # Errors
+/// The errno of fcntl(2) F_ADD_SEALS: EBUSY while it is mapped writable.
+pub fn seal(memfd: BorrowedFd<'_>) -> Result<()> {
+    rustix::fs::fcntl_add_seals(memfd, SEALS).map_err(|e| Error::new("fcntl", "F_ADD_SEALS", e))
+}
+
+/// Reads a memory file of at most `limit` bytes whose seals promise that it cannot change while
+/// it is read. Starts at its first byte whatever its file position is.
+///
+/// # Errors
+/// EPERM when the seals are not all there, EFBIG beyond the limit, EINVAL for any other file, or
+/// the errno of fstat(2), fcntl(2), pread(2).
+pub fn read_sealed(memfd: BorrowedFd<'_>, limit: usize) -> Result<Vec<u8>> {
+    let seals =
+        rustix::fs::fcntl_get_seals(memfd).map_err(|e| Error::new("fcntl", "F_GET_SEALS", e))?;
+    if !seals.contains(SEALS) {
+        return Err(Error::from_errno(
+            "fcntl",
+            format!("seals {seals:?}"),
+            libc::EPERM,
+        ));
+    }
+    let size = rustix::fs::fstat(memfd)
+        .map_err(|e| Error::new("fstat", "memfd", e))?
+        .st_size;
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    if size > limit {
+        return Err(Error::from_errno(
+            "fstat",
+            format!("{size} > {limit} bytes"),
+            libc::EFBIG,
+        ));
+    }
+    let mut bytes = vec![0; size];
+    let mut done = 0;
+    while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match rustix::io::pread(memfd, rest, done as u64) {
+            Ok(0) => return Err(Error::from_errno("pread", "memfd ends early", libc::EIO)),
+            Ok(count) => done = done.saturating_add(count),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(Error::new("pread", "memfd", error)),
+        }
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sealed_bytes_come_back_and_cannot_be_changed() {
+        let memfd = sealed("test", b"content", Content::Data).unwrap();
+        assert_eq!(read_sealed(memfd.as_fd(), 7).unwrap(), b"content");
+        assert_eq!(rustix::io::write(&memfd, b"x"), Err(Errno::PERM));
+        assert_eq!(rustix::fs::ftruncate(&memfd, 0), Err(Errno::PERM));
+        assert_eq!(
+            rustix::fs::fcntl_add_seals(&memfd, SealFlags::SEAL),
+            Err(Errno::PERM)
+        );
+    }
+
+    #[test]
+    fn unsealed_foreign_and_large_files_are_refused() {
+        let open = create("test", Content::Data).unwrap();
+        assert_eq!(
+            read_sealed(open.as_fd(), 10).unwrap_err().errno(),
+            libc::EPERM
+        );
+        let large = sealed("test", &[0; 11], Content::Data).unwrap();
+        assert_eq!(
+            read_sealed(large.as_fd(), 10).unwrap_err().errno(),
+            libc::EFBIG
+        );
+        let pipe = rustix::pipe::pipe().unwrap();
+        assert_eq!(
+            read_sealed(pipe.0.as_fd(), 10).unwrap_err().errno(),
+            libc::EINVAL
+        );
+    }
+}

@@ -1,0 +1,183 @@
+//! Forking, with the contract of fork(2) in Rust made checkable: only a process with one thread
+//! may fork and go on running Rust code in the child.
+//!
+//! Replaces `fork` of nix and libc because those are unsafe functions and cannot create
+//! namespaces; it will never offer a shared address space, threads or a stack of its own.
+
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use linux_raw_sys::general::{CLONE_NEWPID, CLONE_PIDFD, clone_args};
+use rustix::fs::{AtFlags, PROC_SUPER_MAGIC};
+
+use crate::error::check;
+use crate::{Error, Result};
+
+/// Which side of [`fork`] the caller is on.
+#[derive(Debug)]
+pub enum Fork {
+    /// The parent: the child's process id, seen from here, and a descriptor that stays its own
+    /// even when the id is given to another process (pidfd_open(2)).
+    Parent {
+        /// Process id in the caller's pid namespace.
+        pid: i32,
+        /// Close-on-exec descriptor of the child.
+        pidfd: OwnedFd,
+    },
+    /// The child.
+    Child(Child),
+}
+
+/// Proof that this process was just forked and has one thread.
+///
+/// Functions that act on the whole process, such as closing descriptors nobody named, ask for it.
+#[derive(Debug)]
+pub struct Child {
+    _private: (),
+}
+
+/// Pid namespace of a forked child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PidNamespace {
+    /// The caller's.
+    Inherited,
+    /// A new one in which the child is process 1. When it ends, the kernel kills the rest.
+    New,
+}
+
+/// Counts the threads of this process through `procfs`, a descriptor of a mounted procfs.
+///
+/// # Errors
+/// The errno of stat(2) on `self/task`; ENOSYS when `procfs` is some other file system.
+pub fn threads(procfs: BorrowedFd<'_>) -> Result<u64> {
+    let filesystem = rustix::fs::fstatfs(procfs).map_err(|e| Error::new("fstatfs", "procfs", e))?;
+    if filesystem.f_type != PROC_SUPER_MAGIC {
+        return Err(Error::from_errno("fstatfs", "not a procfs", libc::ENOSYS));
+    }
+    // A task directory has one link per thread beside "." and "..": one stat instead of a listing.
+    let task = rustix::fs::statat(procfs, c"self/task", AtFlags::empty())
+        .map_err(|e| Error::new("stat", "/proc/self/task", e))?;
+    #[allow(clippy::useless_conversion, reason = "narrower on other architectures")]
+    let links = u64::from(task.st_nlink);
+    Ok(links.saturating_sub(2))
+}
+
+/// Forks this process with clone3(2); the child's end is announced to the parent by SIGCHLD.
+///
+/// The child starts with a copy of everything, other namespaces than the pid namespace included.
+///
+/// # Errors
+/// EBUSY when this process has more than one thread, counted through `procfs`; else the errno of
+/// clone3(2).
+pub fn fork(procfs: BorrowedFd<'_>, namespace: PidNamespace) -> Result<Fork> {
+    let threads = threads(procfs)?;
+    if threads != 1 {
+        return Err(Error::from_errno(
+            "clone3",
+            format!("{threads} threads"),
+            libc::EBUSY,
+        ));
+    }
+
+    let mut pidfd: RawFd = -1;
+    let namespace_flag = match namespace {
+        PidNamespace::Inherited => 0,
+        PidNamespace::New => CLONE_NEWPID,
+    };
+    let arguments = clone_args {
+        flags: u64::from(CLONE_PIDFD | namespace_flag),
+        pidfd: (&raw mut pidfd).addr() as u64,
+        child_tid: 0,
+        parent_tid: 0,
+        exit_signal: libc::SIGCHLD as u64,
+        stack: 0,
+        stack_size: 0,
+        tls: 0,
+        set_tid: 0,
+        set_tid_size: 0,
+        cgroup: 0,
+    };
+    (&raw mut pidfd).expose_provenance();
+    // SAFETY: without CLONE_VM the child works on a copy of the address space, and the thread count
+    // above says that this thread is the only one, so no lock or half-done change of another thread
+    // is in that copy. `arguments` has the size given, and its `pidfd` points to a live RawFd.
+    let returned = unsafe {
+        libc::syscall(
+            libc::SYS_clone3,
+            &raw const arguments,
+            size_of::<clone_args>(),
+        )
+    };
+    let pid = check("clone3", returned, || {
+        format!("{namespace:?} pid namespace")
+    })?;
+    if pid == 0 {
+        return Ok(Fork::Child(Child { _private: () }));
+    }
+    // SAFETY: the kernel stored a new descriptor in `pidfd` that nobody else knows of.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok(Fork::Parent {
+        pid: i32::try_from(pid).unwrap_or(-1),
+        pidfd,
+    })
+}
+
+/// Ends this process at once: no destructors, no exit handlers, no buffer flushed a second time.
+///
+/// A forked child must leave through here, because what it would flush belongs to its parent.
+pub fn exit(status: i32) -> ! {
+    // SAFETY: _exit ends the process, so nothing can be left in a state somebody could observe.
+    unsafe { libc::_exit(status) }
+}
+
+/// Sends `signal`, any number of signal(7) including real-time ones, to the process of `pidfd`.
+///
+/// # Errors
+/// The errno of pidfd_send_signal(2): ESRCH when the process is gone, EINVAL for a bad number.
+pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
+    use std::os::fd::AsRawFd;
+    // SAFETY: `pidfd` is open for the duration of the call; a null siginfo asks for the default.
+    let returned = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            std::ptr::null::<libc::siginfo_t>(),
+            0u32,
+        )
+    };
+    check("pidfd_send_signal", returned, || format!("signal {signal}")).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn second_thread_forbids_to_fork() {
+        // The test harness runs each test in a thread of its own beside the main thread.
+        let procfs = File::open("/proc").unwrap();
+        assert!(threads(procfs.as_fd()).unwrap() > 1);
+        let error = fork(procfs.as_fd(), PidNamespace::Inherited).unwrap_err();
+        assert_eq!(error.errno(), libc::EBUSY);
+    }
+
+    #[test]
+    fn threads_are_not_counted_outside_a_procfs() {
+        let root = File::open("/").unwrap();
+        assert_eq!(threads(root.as_fd()).unwrap_err().errno(), libc::ENOSYS);
+    }
+
+    #[test]
+    fn signal_zero_reaches_this_process_and_a_bad_number_does_not() {
+        let pidfd = rustix::process::pidfd_open(
+            rustix::process::getpid(),
+            rustix::process::PidfdFlags::empty(),
+        )
+        .unwrap();
+        assert!(pidfd_send_signal(pidfd.as_fd(), 0).is_ok());
+        let error = pidfd_send_signal(pidfd.as_fd(), 4096).unwrap_err();
+        assert_eq!(error.errno(), libc::EINVAL);
+    }
+}
