@@ -37,7 +37,7 @@ pub(super) struct Raw {
 #[derive(Debug)]
 pub(super) enum Console {
     List(Vec<Entry>),
-    Tables(Tables),
+    Tables(Box<Tables>),
 }
 
 impl Default for Console {
@@ -234,7 +234,8 @@ impl<'de> Deserialize<'de> for Console {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Console, A::Error> {
-                Tables::deserialize(MapAccessDeserializer::new(map)).map(Console::Tables)
+                let tables = Tables::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Console::Tables(Box::new(tables)))
             }
         }
 
