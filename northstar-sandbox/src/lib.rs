@@ -1,1 +1,3 @@
 //! northstar-sandbox
+
+pub mod seccomp;
