@@ -8,10 +8,14 @@
 //!
 //! Source: `include/uapi/linux/dm-ioctl.h`, `drivers/md/dm-ioctl.c`.
 
-use std::{io, mem::size_of, os::fd::BorrowedFd};
+use std::{
+    mem::size_of,
+    os::fd::{AsRawFd, BorrowedFd},
+};
 
 use linux_raw_sys::ioctl::{DM_DEV_REMOVE, DM_DEV_SUSPEND, DM_GET_TARGET_VERSION};
-use rustix::ioctl::Updater;
+
+use crate::{Error, Result, error::check};
 
 /// Lowest version of the interface that has resume and deferred removal as used here.
 const VERSION: [u32; 3] = [4, 0, 0];
@@ -46,46 +50,6 @@ struct Request {
 const HEADER: usize = 312;
 const _: () = assert!(size_of::<Request>() == HEADER + DATA_LENGTH);
 
-/// Why a request failed.
-#[derive(Debug, thiserror::Error)]
-pub enum DeviceMapperError {
-    /// The name has no place in a request.
-    #[error("device-mapper name {name:?} is empty, longer than 127 bytes or holds a NUL byte")]
-    Name {
-        /// The refused name.
-        name: String,
-    },
-    /// The kernel refused.
-    #[error("{request} of {name}")]
-    Request {
-        /// The name of the request in `dm-ioctl.h`.
-        request: &'static str,
-        /// The device or target it was about.
-        name: String,
-        /// The kernel's answer.
-        #[source]
-        source: io::Error,
-    },
-    /// The kernel answered less than its interface promises.
-    #[error("{request} of {name}: truncated answer")]
-    Answer {
-        /// The name of the request in `dm-ioctl.h`.
-        request: &'static str,
-        /// The device or target it was about.
-        name: String,
-    },
-}
-
-impl DeviceMapperError {
-    /// The error number of the kernel, if it was the kernel that refused.
-    pub fn errno(&self) -> Option<i32> {
-        match self {
-            Self::Request { source, .. } => source.raw_os_error(),
-            Self::Name { .. } | Self::Answer { .. } => None,
-        }
-    }
-}
-
 /// When a device that is in use goes away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removal {
@@ -108,26 +72,29 @@ pub enum Removed {
 ///
 /// # Errors
 ///
-/// `ENXIO`: no such device; what the target's activation reports otherwise.
-pub fn resume(control: BorrowedFd<'_>, name: &str) -> Result<(), DeviceMapperError> {
-    call::<DM_DEV_SUSPEND>(control, "DM_DEV_SUSPEND", name, VERSION, 0).map(drop)
+/// ENXIO: no such device; EINVAL: the name does not fit; what the target's activation reports otherwise.
+pub fn resume(control: BorrowedFd<'_>, name: &str) -> Result<()> {
+    call(DM_DEV_SUSPEND, control, "DM_DEV_SUSPEND", name, VERSION, 0).map(drop)
 }
 
 /// Removes a device.
 ///
 /// # Errors
 ///
-/// `ENXIO`: no such device; `EBUSY`: in use, with [`Removal::Now`].
-pub fn remove(
-    control: BorrowedFd<'_>,
-    name: &str,
-    removal: Removal,
-) -> Result<Removed, DeviceMapperError> {
+/// ENXIO: no such device; EBUSY: in use, with [`Removal::Now`]; EINVAL: the name does not fit.
+pub fn remove(control: BorrowedFd<'_>, name: &str, removal: Removal) -> Result<Removed> {
     let flags = match removal {
         Removal::Now => 0,
         Removal::Deferred => FLAG_DEFERRED_REMOVE,
     };
-    let answer = call::<DM_DEV_REMOVE>(control, "DM_DEV_REMOVE", name, VERSION, flags)?;
+    let answer = call(
+        DM_DEV_REMOVE,
+        control,
+        "DM_DEV_REMOVE",
+        name,
+        VERSION,
+        flags,
+    )?;
     // The kernel clears the flag when nothing was left to defer.
     if answer.flags & FLAG_DEFERRED_REMOVE == 0 {
         Ok(Removed::Gone)
@@ -140,16 +107,23 @@ pub fn remove(
 ///
 /// # Errors
 ///
-/// `EINVAL`: the kernel has no such target and cannot load one.
-pub fn target_version(
-    control: BorrowedFd<'_>,
-    target: &str,
-) -> Result<[u32; 3], DeviceMapperError> {
+/// EINVAL: the kernel has no such target and cannot load one.
+pub fn target_version(control: BorrowedFd<'_>, target: &str) -> Result<[u32; 3]> {
     const REQUEST: &str = "DM_GET_TARGET_VERSION";
-    let answer = call::<DM_GET_TARGET_VERSION>(control, REQUEST, target, VERSION_TARGET, 0)?;
-    let truncated = || DeviceMapperError::Answer {
-        request: REQUEST,
-        name: target.to_owned(),
+    let answer = call(
+        DM_GET_TARGET_VERSION,
+        control,
+        REQUEST,
+        target,
+        VERSION_TARGET,
+        0,
+    )?;
+    let truncated = || {
+        Error::from_errno(
+            "ioctl",
+            format!("{REQUEST} {target}: short answer"),
+            libc::EPROTO,
+        )
     };
     // struct dm_target_versions: u32 next, u32 version[3], name.
     let offset = usize::try_from(answer.data_start)
@@ -167,20 +141,27 @@ pub fn target_version(
     }
 }
 
-fn call<const CODE: u32>(
+fn call(
+    code: u32,
     control: BorrowedFd<'_>,
     request: &'static str,
     name: &str,
     version: [u32; 3],
     flags: u32,
-) -> Result<Box<Request>, DeviceMapperError> {
+) -> Result<Box<Request>> {
     let mut field = [0u8; NAME_LENGTH];
     match field.get_mut(..name.len()) {
         // The last byte stays NUL.
         Some(start) if !name.is_empty() && name.len() < NAME_LENGTH && !name.contains('\0') => {
             start.copy_from_slice(name.as_bytes());
         }
-        _ => return Err(DeviceMapperError::Name { name: name.to_owned() }),
+        _ => {
+            return Err(Error::from_errno(
+                "ioctl",
+                format!("{request} {name:?}"),
+                libc::EINVAL,
+            ));
+        }
     }
     let mut answer = Box::new(Request {
         version,
@@ -201,18 +182,15 @@ fn call<const CODE: u32>(
     // SAFETY: every device-mapper request code takes a pointer to a struct dm_ioctl that is `data_size` bytes long
     // with its data, and the kernel reads and writes no more than that; `Request` is exactly so long, is plain
     // integers (any bytes the kernel writes are valid), and is exclusively borrowed for the call.
-    unsafe { rustix::ioctl::ioctl(control, Updater::<{ CODE as _ }, Request>::new(&mut answer)) }
-        .map_err(|errno| DeviceMapperError::Request {
-            request,
-            name: name.to_owned(),
-            source: errno.into(),
-        })?;
+    let returned = unsafe { libc::ioctl(control.as_raw_fd(), code as _, &raw mut *answer) };
+    check("ioctl", returned.into(), || format!("{request} {name}"))?;
     Ok(answer)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{fs::File, os::fd::AsFd};
+    use std::fs::File;
+    use std::os::fd::AsFd;
 
     use super::*;
 
@@ -228,10 +206,10 @@ mod tests {
     fn names_that_do_not_fit_are_refused_before_the_kernel_is_asked() {
         let file = File::open("/dev/null").unwrap();
         for name in ["", "a\0b", &"x".repeat(128)] {
-            assert!(matches!(
-                resume(file.as_fd(), name),
-                Err(DeviceMapperError::Name { name: refused }) if refused == name
-            ));
+            assert_eq!(
+                resume(file.as_fd(), name).unwrap_err().errno(),
+                libc::EINVAL
+            );
         }
     }
 
@@ -239,7 +217,7 @@ mod tests {
     fn a_refusal_carries_request_name_and_errno() {
         let file = File::open("/dev/null").unwrap();
         let error = remove(file.as_fd(), "northstar-test", Removal::Now).unwrap_err();
-        assert_eq!(error.to_string(), "DM_DEV_REMOVE of northstar-test");
-        assert_eq!(error.errno(), Some(rustix::io::Errno::NOTTY.raw_os_error()));
+        assert_eq!(error.to_string(), "ioctl(DM_DEV_REMOVE northstar-test)");
+        assert_eq!(error.errno(), libc::ENOTTY);
     }
 }

@@ -7,6 +7,7 @@
 //! Every failure is an [`Error`]: the name of the call, its key arguments and the kernel's errno.
 
 pub mod capability;
+pub mod device_mapper;
 mod error;
 pub mod exec;
 pub mod fd;
