@@ -1,0 +1,237 @@
+//! Checking a package while it streams by, before all of it has arrived.
+
+use crate::archive::{
+    ArchiveError, EntryName, Frame, LOCAL_HEADER_SIZE, Layout, Record, TAIL_LIMIT,
+    first_difference, local_header, parse_local,
+};
+use crate::key::PublicKey;
+use crate::package::{OpenError, authenticate, check_comment};
+use crate::signature::Hashes;
+use crate::version;
+
+/// Checks the bytes of a package in the order of the file, in any pieces.
+///
+/// It refuses as early as the bytes allow: a foreign file at its first header, an unsigned package
+/// or one of another key before the first byte of its image, a damaged image at its end. Memory is
+/// bounded by the limits on the small parts.
+///
+/// One thing it cannot check: the salt of the hash tree comes after the data it is needed for.
+/// So against the root hash the image is checked afterwards, with
+/// [`verify_image`](crate::verity::verify_image); the checksum of the archive, which is compared
+/// here, finds damage on the way but no forgery.
+#[derive(Debug)]
+pub struct StreamVerifier {
+    key: Option<PublicKey>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Manifest and signature, up to the first byte of the image.
+    Head(Head),
+    Image {
+        head: Head,
+        left: u64,
+        crc32: crc32fast::Hasher,
+    },
+    /// Central directory, end record and comment.
+    Tail { head: Head, bytes: Vec<u8> },
+    /// An earlier update failed, and so does every later one.
+    Failed,
+}
+
+/// What the headers so far said.
+#[derive(Debug)]
+struct Head {
+    /// All bytes so far.
+    bytes: Vec<u8>,
+    /// How many bytes the next step needs.
+    wanted: usize,
+    /// Where the entry begins that is being received.
+    start: usize,
+    /// That entry and its header, once the fixed part of the header is there.
+    current: Option<(Record, Vec<u8>)>,
+    layout: Option<Layout>,
+    /// The entries before.
+    records: Vec<Record>,
+    manifest: Vec<u8>,
+    signature: Option<Vec<u8>>,
+    hashes: Option<Hashes>,
+}
+
+impl StreamVerifier {
+    /// Begins with a package that has to be signed with `key`, if there is one.
+    pub fn new(key: Option<PublicKey>) -> StreamVerifier {
+        StreamVerifier {
+            key,
+            state: State::Head(Head::new()),
+        }
+    }
+
+    /// Checks the next bytes of the package. After an error the package is refused for good.
+    pub fn update(&mut self, mut bytes: &[u8]) -> Result<(), OpenError> {
+        while !bytes.is_empty() {
+            let state = std::mem::replace(&mut self.state, State::Failed);
+            self.state = state.advance(&mut bytes, self.key.as_ref())?;
+        }
+        Ok(())
+    }
+
+    /// Checks that the package is complete.
+    pub fn finish(self) -> Result<(), OpenError> {
+        let State::Tail { head, bytes } = self.state else {
+            return Err(ArchiveError::NoEnd.into());
+        };
+        let layout = head.layout.ok_or(ArchiveError::NoEnd)?;
+        let fixed = Frame::new(layout, &head.records, b"")?.directory.len();
+        let comment = bytes.get(fixed..).ok_or(ArchiveError::NoEnd)?;
+        let frame = Frame::new(layout, &head.records, comment)?;
+        frame.compare_directory(&bytes, &[])?;
+        version::parse_comment(comment)?;
+        match (self.key, head.hashes) {
+            (Some(_), Some(hashes)) => check_comment(comment, &hashes),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl State {
+    /// Takes as much off the front of `bytes` as belongs to this state.
+    fn advance(self, bytes: &mut &[u8], key: Option<&PublicKey>) -> Result<State, OpenError> {
+        match self {
+            State::Head(mut head) => {
+                if !head.receive(bytes)? {
+                    return Ok(State::Head(head));
+                }
+                head.hashes = authenticate(&head.manifest, head.signature.as_deref(), key)?;
+                let left = head.records.last().map_or(0, |image| image.size.into());
+                Ok(State::Image {
+                    head,
+                    left,
+                    crc32: crc32fast::Hasher::new(),
+                })
+            }
+            State::Image {
+                head,
+                left,
+                mut crc32,
+            } => {
+                let taken = take(bytes, left);
+                crc32.update(taken);
+                let left = left - taken.len() as u64;
+                if left > 0 {
+                    return Ok(State::Image { head, left, crc32 });
+                }
+                let expected = head.records.last().map(|image| image.crc32);
+                if Some(crc32.finalize()) != expected {
+                    let entry = EntryName::Image;
+                    return Err(ArchiveError::Checksum { entry }.into());
+                }
+                let bytes = Vec::new();
+                Ok(State::Tail { head, bytes })
+            }
+            State::Tail { head, bytes: mut tail } => {
+                tail.extend_from_slice(bytes);
+                *bytes = &[];
+                if tail.len() > TAIL_LIMIT {
+                    return Err(ArchiveError::NoEnd.into());
+                }
+                Ok(State::Tail { head, bytes: tail })
+            }
+            State::Failed => Err(ArchiveError::NoEnd.into()),
+        }
+    }
+}
+
+impl Head {
+    fn new() -> Head {
+        Head {
+            bytes: Vec::new(),
+            wanted: LOCAL_HEADER_SIZE,
+            start: 0,
+            current: None,
+            layout: None,
+            records: Vec::new(),
+            manifest: Vec::new(),
+            signature: None,
+            hashes: None,
+        }
+    }
+
+    /// Takes bytes up to the first one of the image; true if that is reached.
+    fn receive(&mut self, bytes: &mut &[u8]) -> Result<bool, ArchiveError> {
+        loop {
+            let missing = self.wanted.saturating_sub(self.bytes.len());
+            self.bytes.extend_from_slice(take(bytes, missing as u64));
+            if self.bytes.len() < self.wanted {
+                return Ok(false);
+            }
+            match self.current.take() {
+                None => self.begin_entry()?,
+                Some((record, header)) => {
+                    self.end_entry(record, &header)?;
+                    if record.name == EntryName::Image {
+                        return Ok(true);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads the fixed part of a local header and learns how long the entry is.
+    fn begin_entry(&mut self) -> Result<(), ArchiveError> {
+        let index = self.records.len();
+        let fixed = self.bytes.get(self.start..).unwrap_or_default();
+        let stated = parse_local(fixed).ok_or(ArchiveError::NoEnd)?;
+        let layout = match self.layout {
+            Some(layout) => layout,
+            None => *self.layout.insert(stated.layout?),
+        };
+        // The lengths of the three names differ. All of the header is compared once it is there.
+        let signature_size = EntryName::Signature.as_str().len();
+        let name = match index {
+            0 => EntryName::Manifest,
+            1 if usize::from(stated.name_size) == signature_size => EntryName::Signature,
+            _ => EntryName::Image,
+        };
+        let record = Record::new(name, stated.size.into(), stated.crc32)?;
+        let header = local_header(layout, &record, self.start as u64);
+        self.wanted = self.start + header.len();
+        if name != EntryName::Image {
+            self.wanted += record.size as usize;
+        }
+        self.current = Some((record, header));
+        Ok(())
+    }
+
+    /// Checks an entry that has arrived; of the image, its header.
+    fn end_entry(&mut self, record: Record, header: &[u8]) -> Result<(), ArchiveError> {
+        let entry = record.name;
+        let found = self.bytes.get(self.start..).unwrap_or_default();
+        let (found, content) = found.split_at_checked(header.len()).unwrap_or((found, &[]));
+        if let Some(at) = first_difference(found, header) {
+            let offset = (self.start + at) as u64;
+            return Err(ArchiveError::LocalHeader { entry, offset });
+        }
+        if entry != EntryName::Image && crc32fast::hash(content) != record.crc32 {
+            return Err(ArchiveError::Checksum { entry });
+        }
+        match entry {
+            EntryName::Manifest => self.manifest = content.to_vec(),
+            EntryName::Signature => self.signature = Some(content.to_vec()),
+            EntryName::Image => {}
+        }
+        self.records.push(record);
+        self.start = self.wanted;
+        self.wanted += LOCAL_HEADER_SIZE;
+        Ok(())
+    }
+}
+
+/// Takes up to `count` bytes off the front of `bytes`.
+fn take<'a>(bytes: &mut &'a [u8], count: u64) -> &'a [u8] {
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    let (taken, rest) = bytes.split_at_checked(count).unwrap_or((bytes, &[]));
+    *bytes = rest;
+    taken
+}

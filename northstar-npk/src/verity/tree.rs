@@ -1,0 +1,154 @@
+//! Building a hash tree, with a salt that follows from the content.
+
+use std::fs::File;
+
+use super::hash::{BlockHasher, HASHES_PER_BLOCK, children, on_all_cores, read_blocks};
+use super::{Superblock, VerityError};
+use crate::limits::BLOCK;
+use crate::signature::{Hash, sha256};
+
+/// A tree with what is needed to use it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tree {
+    pub superblock: Superblock,
+    pub root_hash: Hash,
+    /// The tree blocks in the order of the file; empty for one data block.
+    pub blocks: Vec<u8>,
+}
+
+/// Number of blocks of each level of the tree over `data_blocks`, the level above the data first.
+pub(super) fn levels(data_blocks: u64) -> Vec<u64> {
+    let mut levels = Vec::new();
+    let mut blocks = data_blocks;
+    while blocks > 1 {
+        blocks = blocks.div_ceil(HASHES_PER_BLOCK as u64);
+        levels.push(blocks);
+    }
+    levels
+}
+
+/// Number of blocks of the tree over `data_blocks`.
+pub(crate) fn tree_blocks(data_blocks: u64) -> u64 {
+    levels(data_blocks).iter().sum()
+}
+
+/// Builds the tree over the first `data_blocks` blocks of `file`.
+///
+/// Salt and uuid are derived from the content, so that equal images get equal trees and different
+/// images different salts. A salt does not have to be secret.
+pub(crate) fn build(file: &File, data_blocks: u64) -> Result<Tree, VerityError> {
+    let unsalted = build_salted(file, data_blocks, Vec::new(), [0; 16])?;
+    let derive = |purpose: &str| {
+        let count = data_blocks.to_le_bytes();
+        sha256(&[purpose.as_bytes(), &count, &unsalted.root_hash].concat())
+    };
+    let salt = derive("northstar verity salt").to_vec();
+    let seed = u128::from_be_bytes(first_half(&derive("northstar verity uuid")));
+    build_salted(file, data_blocks, salt, custom_uuid(seed))
+}
+
+fn first_half(hash: &Hash) -> [u8; 16] {
+    let mut half = [0; 16];
+    for (to, from) in half.iter_mut().zip(hash) {
+        *to = *from;
+    }
+    half
+}
+
+/// A uuid of version 8 (RFC 9562), the one for values of an application's own making.
+fn custom_uuid(seed: u128) -> [u8; 16] {
+    let version = 0xf << 76;
+    let variant = 0b11 << 62;
+    ((seed & !version & !variant) | 8 << 76 | 0b10 << 62).to_be_bytes()
+}
+
+/// Builds the tree with a given salt and uuid.
+pub(crate) fn build_salted(
+    file: &File,
+    data_blocks: u64,
+    salt: Vec<u8>,
+    uuid: [u8; 16],
+) -> Result<Tree, VerityError> {
+    let hasher = BlockHasher::new(&salt);
+    let levels = levels(data_blocks);
+    let (root_hash, blocks) = match levels.first() {
+        None => {
+            let mut block = Vec::new();
+            read_blocks(file, 0, 0, 1, &mut block)?;
+            (hasher.hash(&block), Vec::new())
+        }
+        Some(&bottom) => {
+            let bottom = on_all_cores(bottom, |index, buffer| {
+                let (first, count) = children(index, data_blocks);
+                read_blocks(file, 0, first, count, buffer)?;
+                Ok(hash_block(&hasher, buffer))
+            })?;
+            above(&hasher, bottom.concat())
+        }
+    };
+    Ok(Tree {
+        superblock: Superblock {
+            uuid,
+            data_blocks,
+            salt,
+        },
+        root_hash,
+        blocks,
+    })
+}
+
+/// Builds the levels above `bottom` and puts them in front of it.
+fn above(hasher: &BlockHasher, bottom: Vec<u8>) -> (Hash, Vec<u8>) {
+    let mut levels = vec![bottom];
+    loop {
+        let below = levels.last().map(Vec::as_slice).unwrap_or_default();
+        if below.len() <= BLOCK {
+            let root_hash = hasher.hash(below);
+            levels.reverse();
+            return (root_hash, levels.concat());
+        }
+        let level = below
+            .chunks(HASHES_PER_BLOCK * BLOCK)
+            .flat_map(|children| hash_block(hasher, children))
+            .collect();
+        levels.push(level);
+    }
+}
+
+/// The tree block over up to 128 blocks.
+fn hash_block(hasher: &BlockHasher, children: &[u8]) -> Vec<u8> {
+    let mut block = Vec::with_capacity(BLOCK);
+    for child in children.chunks(BLOCK) {
+        block.extend_from_slice(&hasher.hash(child));
+    }
+    block.resize(BLOCK, 0);
+    block
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_shrink_by_128_down_to_one_block() {
+        for (data, expected) in [
+            (1, vec![]),
+            (2, vec![1]),
+            (128, vec![1]),
+            (129, vec![2, 1]),
+            (16384, vec![128, 1]),
+            (16385, vec![129, 2, 1]),
+        ] {
+            assert_eq!(levels(data), expected, "{data} blocks");
+            assert_eq!(tree_blocks(data), expected.iter().sum::<u64>());
+        }
+    }
+
+    #[test]
+    fn the_uuid_carries_version_and_variant() {
+        let ones = custom_uuid(u128::MAX);
+        assert_eq!((ones[6] >> 4, ones[8] >> 6), (8, 2));
+        let zeros = custom_uuid(0);
+        assert_eq!((zeros[6] >> 4, zeros[8] >> 6), (8, 2));
+    }
+}

@@ -1,0 +1,137 @@
+//! Checking an image against its root hash.
+
+use std::fs::File;
+
+use super::hash::{BlockHasher, HASHES_PER_BLOCK, children, on_all_cores, read_blocks};
+use super::tree::levels;
+use super::{Verity, VerityError};
+use crate::limits::BLOCK;
+use crate::package::Image;
+use crate::signature::Hash;
+
+/// Reads the whole of a signed image once, on all cores, and checks every byte of it.
+///
+/// That is: each data block and each tree block has the hash its parent says, tree blocks are
+/// zero after their last hash, and the top has the root hash. The superblock was checked when the
+/// package was opened. Reads are positioned, so `file` may be shared. Memory does not grow with
+/// the image except for 32 bytes for each 512 KiB.
+pub fn verify_image(file: &File, image: &Image) -> Result<(), VerityError> {
+    let verity = image.verity.as_ref().ok_or(VerityError::Unsigned)?;
+    let check = Check {
+        file,
+        image_offset: image.offset,
+        hasher: BlockHasher::new(&verity.salt),
+        data_blocks: verity.data_blocks,
+    };
+    check.run(verity)
+}
+
+/// Checks the one block whose hash is the root hash: the first of the tree, or, where there is no
+/// tree, the only data block.
+///
+/// This costs one read however large the image is, and with it the salt is authentic.
+pub(crate) fn verify_root_block(
+    file: &File,
+    image_offset: u64,
+    verity: &Verity,
+) -> Result<(), VerityError> {
+    let block = match levels(verity.data_blocks).is_empty() {
+        true => 0,
+        false => verity.hash_start_block(),
+    };
+    let mut buffer = Vec::new();
+    read_blocks(file, image_offset, block, 1, &mut buffer)?;
+    match BlockHasher::new(&verity.salt).hash(&buffer) == verity.root_hash {
+        true => Ok(()),
+        false => Err(VerityError::Root),
+    }
+}
+
+struct Check<'a> {
+    file: &'a File,
+    image_offset: u64,
+    hasher: BlockHasher,
+    data_blocks: u64,
+}
+
+impl Check<'_> {
+    fn run(&self, verity: &Verity) -> Result<(), VerityError> {
+        let levels = levels(self.data_blocks);
+        // In the file the top comes first, so the level above the data ends where the image does.
+        let mut end = verity.total_blocks();
+        let mut below_start = 0;
+        let mut hashes = Vec::new();
+        for (height, &blocks) in levels.iter().enumerate() {
+            let start = end - blocks;
+            hashes = match height {
+                0 => self.bottom_level(start, blocks)?,
+                _ => self.level(start, below_start, &hashes)?,
+            };
+            below_start = start;
+            end = start;
+        }
+        if levels.is_empty() {
+            let mut buffer = Vec::new();
+            self.read(0, 1, &mut buffer)?;
+            hashes.push(self.hasher.hash(&buffer));
+        }
+        match hashes.as_slice() {
+            [root] if *root == verity.root_hash => Ok(()),
+            _ => Err(VerityError::Root),
+        }
+    }
+
+    fn read(&self, first: u64, count: usize, buffer: &mut Vec<u8>) -> Result<(), VerityError> {
+        read_blocks(self.file, self.image_offset, first, count, buffer)
+    }
+
+    /// Checks the data and the tree level above it; returns the hashes of the level's blocks.
+    fn bottom_level(&self, start: u64, blocks: u64) -> Result<Vec<Hash>, VerityError> {
+        on_all_cores(blocks, |index, buffer| {
+            let (first, count) = children(index, self.data_blocks);
+            self.read(first, count, buffer)?;
+            let hashes: Vec<Hash> = buffer
+                .chunks(BLOCK)
+                .map(|block| self.hasher.hash(block))
+                .collect();
+            self.tree_block(start + index, first, &hashes, buffer)
+        })
+    }
+
+    /// Checks a level above the bottom one against the hashes of the blocks below it.
+    fn level(&self, start: u64, below: u64, hashes: &[Hash]) -> Result<Vec<Hash>, VerityError> {
+        let mut buffer = Vec::new();
+        hashes
+            .chunks(HASHES_PER_BLOCK)
+            .zip(0..)
+            .map(|(hashes, index)| {
+                let first = below + index * HASHES_PER_BLOCK as u64;
+                self.tree_block(start + index, first, hashes, &mut buffer)
+            })
+            .collect()
+    }
+
+    /// Checks that tree block `block` holds exactly `hashes`, those of the blocks from `first` on.
+    fn tree_block(
+        &self,
+        block: u64,
+        first: u64,
+        hashes: &[Hash],
+        buffer: &mut Vec<u8>,
+    ) -> Result<Hash, VerityError> {
+        self.read(block, 1, buffer)?;
+        let (stored, padding) = buffer
+            .split_at_checked(hashes.len() * size_of::<Hash>())
+            .ok_or(VerityError::Padding { block })?;
+        let pairs = stored.chunks(size_of::<Hash>()).zip(hashes).zip(first..);
+        for ((stored, computed), child) in pairs {
+            if stored != computed {
+                return Err(VerityError::Block { block: child });
+            }
+        }
+        if padding.iter().any(|&byte| byte != 0) {
+            return Err(VerityError::Padding { block });
+        }
+        Ok(self.hasher.hash(buffer))
+    }
+}
