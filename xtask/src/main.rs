@@ -4,6 +4,8 @@
 //! `packages` sees that the Debian packages a task needs are there. Nothing in here links against the
 //! daemon, so that xtask builds on a machine which still lacks the daemon's build packages.
 
+mod build;
+mod examples;
 mod packages;
 mod process;
 mod vm;
@@ -23,6 +25,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Build, pack and sign the examples.
+    Examples(examples::Arguments),
     /// Run a command in a virtual machine with device mapper and cgroup v2.
     Vm(vm::Arguments),
     /// Run a command for `vm`; called inside the guest.
@@ -32,6 +36,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
+        Task::Examples(arguments) => examples::main(arguments),
         Task::Vm(arguments) => vm::main(arguments),
         Task::VmAgent => vm::agent::main(),
     };

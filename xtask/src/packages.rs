@@ -6,6 +6,15 @@ use anyhow::{Result, bail};
 
 use crate::process;
 
+/// What the daemon's crates need to build: headers and libclang for the device mapper bindings.
+pub const BUILD: &[&str] = &[
+    "gcc",
+    "libc6-dev",
+    "libclang-dev",
+    "libdevmapper-dev",
+    "pkg-config",
+];
+
 /// What the virtual machine needs.
 pub const VM: &[&str] = &["busybox-static", "cpio", "kmod", "qemu-system-x86"];
 

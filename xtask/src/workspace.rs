@@ -15,12 +15,15 @@ use crate::process;
 /// The workspace as cargo sees it.
 #[derive(Debug, Clone)]
 pub struct Workspace {
+    /// The folder of the top `Cargo.toml`.
+    pub root: PathBuf,
     /// The target directory, wherever `CARGO_TARGET_DIR` or a cargo configuration puts it.
     pub target: PathBuf,
 }
 
 #[derive(Deserialize)]
 struct Metadata {
+    workspace_root: PathBuf,
     target_directory: PathBuf,
 }
 
@@ -40,6 +43,7 @@ impl Workspace {
         let metadata: Metadata =
             serde_json::from_str(&metadata).context("cannot read the answer of cargo metadata")?;
         Ok(Self {
+            root: metadata.workspace_root,
             target: metadata.target_directory,
         })
     }
