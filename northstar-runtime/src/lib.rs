@@ -1,1 +1,13 @@
-//! northstar-runtime
+//! The Northstar daemon as a library.
+//!
+//! ```text
+//! console  -->  supervisor  -->  launch  -->  northstar-sandbox (forker, init, payload)
+//!                   |              |
+//!               repository      storage, logs
+//! ```
+//!
+//! * [`config`]: `northstar.toml`, checked
+//! * [`logs`]: the output of containers
+
+pub mod config;
+pub mod logs;
