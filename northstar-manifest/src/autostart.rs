@@ -1,0 +1,13 @@
+//! `autostart`: start with the daemon.
+
+use serde::{Deserialize, Serialize};
+
+/// Start the container when the daemon starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Autostart {
+    /// Failures are ignored.
+    Relaxed,
+    /// A failed start, a non-zero exit or a death by signal ends the daemon with an error.
+    Critical,
+}

@@ -1,0 +1,322 @@
+//! First pass over a manifest: which YAML constructs are in it, and where each field stands.
+//!
+//! The YAML parser resolves anchors, merge keys and tags before serde sees a value, so what a manifest
+//! must not use is refused here, on the parser's events. On the way the place of every value is
+//! noted, so that an error about a value names its line, and an error of the parser names its
+//! field.
+
+use std::{borrow::Cow, collections::BTreeSet, iter::successors};
+
+use serde_saphyr::granit_parser::{
+    Event, Options, Parser, ScalarStyle, ScanError, Span, Tag, options,
+};
+
+use crate::{
+    MAX_MANIFEST_DEPTH,
+    error::{Construct, ManifestError},
+};
+
+/// Tags of scheduling policies.
+const POLICY_TAGS: &[&str] = &["other", "fifo", "round_robin", "batch", "idle", "deadline"];
+
+/// Where the values of a manifest are, in the order of the text.
+#[derive(Debug, Default)]
+pub(crate) struct Outline {
+    values: Vec<Place>,
+    omitted: BTreeSet<String>,
+}
+
+/// A value. Its field is spelled out on demand only: with a long key above many values the
+/// names together would be far larger than the manifest.
+#[derive(Debug)]
+struct Place {
+    parent: Option<usize>,
+    key: String,
+    line: u64,
+    column: u64,
+}
+
+impl Outline {
+    /// Walks `text` and refuses what must not be in a manifest.
+    pub(crate) fn read(text: &str) -> Result<Outline, ManifestError> {
+        let options: Options = options! {
+            emit_comments: false,
+            emit_unresolved_aliases: true,
+        };
+        let mut walk = Walk::default();
+        for event in Parser::new_from_str_with_options(text, options) {
+            let (event, span) = event.map_err(syntax)?;
+            walk.step(event, &span)?;
+        }
+        Ok(walk.outline)
+    }
+
+    /// The line of `field`, or of the closest field around it.
+    pub(crate) fn line_of(&self, field: &str) -> Option<u64> {
+        let mut field = field;
+        loop {
+            if let Some(place) = self.values.iter().find(|place| self.is_at(place, field)) {
+                return Some(place.line);
+            }
+            field = field.rsplit_once('.')?.0;
+        }
+    }
+
+    /// Whether a string is there without a value: `EMPTY:` with nothing behind it.
+    pub(crate) fn is_omitted(&self, field: &str) -> bool {
+        self.omitted.contains(field)
+    }
+
+    /// The field whose value stands at or last before a position, on the same line.
+    pub(crate) fn field_at(&self, line: u64, column: u64) -> Option<String> {
+        self.values
+            .iter()
+            .rev()
+            .find(|place| place.line == line && place.column <= column)
+            .or_else(|| self.values.iter().find(|place| place.line == line))
+            .map(|place| self.field(place))
+    }
+
+    /// The place and the places around it, innermost first.
+    fn up<'a>(&'a self, place: &'a Place) -> impl Iterator<Item = &'a Place> {
+        successors(Some(place), |place| {
+            place.parent.and_then(|parent| self.values.get(parent))
+        })
+    }
+
+    fn field(&self, place: &Place) -> String {
+        let mut keys: Vec<&str> = self.up(place).map(|place| place.key.as_str()).collect();
+        // The outermost place is the manifest itself.
+        keys.pop();
+        keys.reverse();
+        keys.join(".")
+    }
+
+    /// Compares from the end, without spelling the field out.
+    fn is_at(&self, place: &Place, field: &str) -> bool {
+        let mut rest = field;
+        for place in self.up(place).filter(|place| place.parent.is_some()) {
+            let Some(before) = rest.strip_suffix(place.key.as_str()) else {
+                return false;
+            };
+            rest = before.strip_suffix('.').unwrap_or(before);
+        }
+        rest.is_empty()
+    }
+}
+
+fn syntax(error: ScanError) -> ManifestError {
+    let marker = error.marker();
+    ManifestError::Syntax {
+        line: position(marker.line()),
+        column: position(marker.col()).saturating_add(1),
+        message: error.info().to_owned(),
+    }
+}
+
+fn position(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+/// A mapping or sequence that the walk is inside of.
+struct Level {
+    /// Where it starts, in [`Outline::values`].
+    place: usize,
+    kind: Kind,
+}
+
+enum Kind {
+    /// `key` is `None` while a key is expected.
+    Mapping {
+        key: Option<String>,
+    },
+    Sequence {
+        index: usize,
+    },
+}
+
+#[derive(Default)]
+struct Walk {
+    levels: Vec<Level>,
+    documents: usize,
+    outline: Outline,
+}
+
+impl Walk {
+    fn step(&mut self, event: Event<'_>, span: &Span) -> Result<(), ManifestError> {
+        let line = position(span.start.line());
+        let refuse = |construct| Err(ManifestError::Construct { line, construct });
+        match event {
+            Event::DocumentStart(..) => {
+                self.documents += 1;
+                if self.documents > 1 {
+                    return refuse(Construct::MultipleDocuments);
+                }
+            }
+            Event::Alias(_) | Event::UnresolvedAlias(_) => return refuse(Construct::Alias),
+            Event::Scalar(text, style, anchor, tag) => {
+                if anchor != 0 {
+                    return refuse(Construct::Anchor);
+                }
+                if self.expects_key() {
+                    return self.key(&text, style, tag, line);
+                }
+                self.check_tag(tag.as_deref(), line)?;
+                self.note(span);
+                if style == ScalarStyle::Plain && span.start == span.end && self.wants_text() {
+                    self.note_omitted();
+                }
+                self.value_done();
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                if self.wants_text() {
+                    return refuse(Construct::Mapping);
+                }
+                let place = self.enter(anchor, tag, span)?;
+                self.levels.push(Level {
+                    place,
+                    kind: Kind::Mapping { key: None },
+                });
+            }
+            Event::SequenceStart(_, anchor, tag) => {
+                let place = self.enter(anchor, tag, span)?;
+                self.levels.push(Level {
+                    place,
+                    kind: Kind::Sequence { index: 0 },
+                });
+            }
+            Event::MappingEnd | Event::SequenceEnd => {
+                self.levels.pop();
+                self.value_done();
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What holds for every collection before it is entered.
+    fn enter(
+        &mut self,
+        anchor: usize,
+        tag: Option<Cow<'_, Tag>>,
+        span: &Span,
+    ) -> Result<usize, ManifestError> {
+        let line = position(span.start.line());
+        let refuse = |construct| Err(ManifestError::Construct { line, construct });
+        if anchor != 0 {
+            return refuse(Construct::Anchor);
+        }
+        if self.expects_key() {
+            return refuse(Construct::ComplexKey);
+        }
+        if self.levels.len() >= MAX_MANIFEST_DEPTH {
+            return refuse(Construct::Depth {
+                limit: MAX_MANIFEST_DEPTH,
+            });
+        }
+        self.check_tag(tag.as_deref(), line)?;
+        Ok(self.note(span))
+    }
+
+    fn key(
+        &mut self,
+        text: &str,
+        style: ScalarStyle,
+        tag: Option<Cow<'_, Tag>>,
+        line: u64,
+    ) -> Result<(), ManifestError> {
+        let refuse = |construct| Err(ManifestError::Construct { line, construct });
+        if let Some(tag) = tag {
+            return refuse(Construct::Tag {
+                tag: tag_name(&tag),
+            });
+        }
+        if text == "<<" && style == ScalarStyle::Plain {
+            return refuse(Construct::MergeKey);
+        }
+        if let Some(Kind::Mapping { key }) = self.levels.last_mut().map(|level| &mut level.kind) {
+            *key = Some(text.to_owned());
+        }
+        Ok(())
+    }
+
+    fn expects_key(&self) -> bool {
+        let kind = self.levels.last().map(|level| &level.kind);
+        matches!(kind, Some(Kind::Mapping { key: None }))
+    }
+
+    fn value_done(&mut self) {
+        match self.levels.last_mut().map(|level| &mut level.kind) {
+            Some(Kind::Mapping { key }) => *key = None,
+            Some(Kind::Sequence { index }) => *index += 1,
+            None => {}
+        }
+    }
+
+    /// The keys from the top to the value at hand; `None` stands for a place in a sequence.
+    fn path(&self) -> Vec<Option<&str>> {
+        self.levels
+            .iter()
+            .map(|level| match &level.kind {
+                Kind::Mapping { key } => key.as_deref(),
+                Kind::Sequence { .. } => None,
+            })
+            .collect()
+    }
+
+    /// Whether the value at hand is read by `text`.
+    fn wants_text(&self) -> bool {
+        matches!(
+            self.path().as_slice(),
+            [Some("args"), None]
+                | [Some("env"), Some(_)]
+                | [Some("cgroups"), Some(_), Some("attrs"), Some(_)]
+        )
+    }
+
+    /// A tag is allowed on the values that 0.9.2 writes with one.
+    fn check_tag(&self, tag: Option<&Tag>, line: u64) -> Result<(), ManifestError> {
+        let Some(tag) = tag else { return Ok(()) };
+        let allowed: &[&str] = match self.path().as_slice() {
+            [Some("sched"), Some("policy")] => POLICY_TAGS,
+            [Some("network")] => &["namespace"],
+            [Some("seccomp"), Some("allow"), Some(_)] => &["args"],
+            _ => &[],
+        };
+        if tag.handle() == "!" && allowed.contains(&tag.suffix()) {
+            return Ok(());
+        }
+        Err(ManifestError::Construct {
+            line,
+            construct: Construct::Tag { tag: tag_name(tag) },
+        })
+    }
+
+    /// Notes the value at hand and returns its index.
+    fn note(&mut self, span: &Span) -> usize {
+        let key = match self.levels.last().map(|level| &level.kind) {
+            Some(Kind::Mapping { key }) => key.clone().unwrap_or_default(),
+            Some(Kind::Sequence { index }) => index.to_string(),
+            None => String::new(),
+        };
+        self.outline.values.push(Place {
+            parent: self.levels.last().map(|level| level.place),
+            key,
+            line: position(span.start.line()),
+            column: position(span.start.col()).saturating_add(1),
+        });
+        self.outline.values.len() - 1
+    }
+
+    /// Notes that the value just noted is not written out.
+    fn note_omitted(&mut self) {
+        if let Some(place) = self.outline.values.last() {
+            let field = self.outline.field(place);
+            self.outline.omitted.insert(field);
+        }
+    }
+}
+
+fn tag_name(tag: &Tag) -> String {
+    format!("{}{}", tag.handle(), tag.suffix())
+}
