@@ -8,6 +8,7 @@ mod build;
 mod examples;
 mod packages;
 mod process;
+mod test;
 mod vm;
 mod workspace;
 
@@ -27,6 +28,8 @@ struct Arguments {
 enum Task {
     /// Build, pack and sign the examples.
     Examples(examples::Arguments),
+    /// Run the tests: unit, host and virtual machine.
+    Test(test::Arguments),
     /// Run a command in a virtual machine with device mapper and cgroup v2.
     Vm(vm::Arguments),
     /// Run a command for `vm`; called inside the guest.
@@ -37,6 +40,7 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Examples(arguments) => examples::main(arguments),
+        Task::Test(arguments) => test::main(arguments),
         Task::Vm(arguments) => vm::main(arguments),
         Task::VmAgent => vm::agent::main(),
     };

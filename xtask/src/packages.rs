@@ -18,6 +18,9 @@ pub const BUILD: &[&str] = &[
 /// What the virtual machine needs.
 pub const VM: &[&str] = &["busybox-static", "cpio", "kmod", "qemu-system-x86"];
 
+/// What the tests compare against: independent implementations of dm-verity and squashfs.
+pub const TEST: &[&str] = &["cryptsetup-bin", "squashfs-tools"];
+
 /// What to do about a missing package.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct Policy {

@@ -17,9 +17,6 @@ use serde::{Deserialize, Serialize};
 /// Name of the serial port in the guest.
 pub const PORT: &str = "org.northstar.agent";
 
-/// Where output goes.
-pub type Sink = Box<dyn Write + Send>;
-
 /// More than any record needs; a longer one means that the stream is out of step.
 const MAX_LEN: usize = 1 << 20;
 
@@ -69,6 +66,12 @@ impl Request {
             environment,
             directory,
         })
+    }
+
+    /// Sets a variable of the environment.
+    pub fn set(&mut self, name: &str, value: impl Into<OsString>) {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment.push((name.into(), value.into()));
     }
 }
 

@@ -22,7 +22,7 @@ mod qemu;
 use std::{
     env,
     ffi::OsString,
-    fs,
+    fs, io,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -32,7 +32,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{packages, workspace::Workspace};
-use channel::Request;
+pub use channel::Request;
 
 /// Options of `cargo xtask vm`.
 #[derive(Debug, clap::Args)]
@@ -69,11 +69,7 @@ pub fn main(arguments: Arguments) -> Result<ExitCode> {
     guest.append = arguments.append.unwrap_or_default();
     guest.out = arguments.out;
     let request = Request::here(arguments.command)?;
-    let code = guest.run(
-        &request,
-        Box::new(std::io::stdout()),
-        Box::new(std::io::stderr()),
-    )?;
+    let code = guest.run(&request, &mut io::stdout(), &mut io::stderr())?;
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
 }
 
@@ -129,8 +125,8 @@ impl Guest {
     pub fn run(
         &self,
         request: &Request,
-        stdout: channel::Sink,
-        stderr: channel::Sink,
+        stdout: &mut dyn io::Write,
+        stderr: &mut dyn io::Write,
     ) -> Result<i32> {
         // In the system's folder for temporary files: the path of a socket must stay short.
         let exchange = tempfile::Builder::new().prefix("northstar-vm-").tempdir()?;

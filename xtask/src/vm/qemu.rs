@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 
 use super::{
     Guest,
-    channel::{PORT, Record, Request, Sink},
+    channel::{PORT, Record, Request},
 };
 
 /// A guest under KVM says that it is ready within 3 s. A /dev/kvm that exists but does not work hangs for ever.
@@ -39,8 +39,8 @@ pub fn run(
     guest: &Guest,
     exchange: &Path,
     request: &Request,
-    mut stdout: Sink,
-    mut stderr: Sink,
+    stdout: &mut dyn io::Write,
+    stderr: &mut dyn io::Write,
 ) -> Result<i32> {
     let start = Instant::now();
     let (mut machine, mut stream) = boot(guest, exchange)?;
@@ -52,8 +52,8 @@ pub fn run(
         }
         stream.set_read_timeout(Some(left))?;
         match Record::read(&mut stream) {
-            Ok(Record::Stdout(bytes)) => forward(&mut stdout, &bytes)?,
-            Ok(Record::Stderr(bytes)) => forward(&mut stderr, &bytes)?,
+            Ok(Record::Stdout(bytes)) => forward(stdout, &bytes)?,
+            Ok(Record::Stderr(bytes)) => forward(stderr, &bytes)?,
             Ok(Record::Exit(code)) => {
                 Record::Done.write(&mut stream)?;
                 machine.wait(POWER_OFF)?;
@@ -70,7 +70,7 @@ pub fn run(
     }
 }
 
-fn forward(sink: &mut Sink, bytes: &[u8]) -> Result<()> {
+fn forward(sink: &mut dyn io::Write, bytes: &[u8]) -> Result<()> {
     sink.write_all(bytes)
         .and_then(|()| sink.flush())
         .context("cannot pass the output on")

@@ -1,0 +1,111 @@
+//! The tier in the virtual machine. Everything is built on the host; the guest only runs it.
+
+use std::{
+    ffi::OsString,
+    io,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+
+use super::{
+    END_TO_END, PROGRAMS_VARIABLE, programs,
+    suite::{Selection, Suite},
+    tally::{Counter, Tally},
+};
+use crate::{
+    process,
+    vm::{Guest, Request},
+    workspace::{Workspace, cargo},
+};
+
+/// The documented quick start, as it runs in the guest.
+const QUICK_START: &str = "xtask/src/test/quickstart.sh";
+
+/// Runs every `vm_*` test, the quick start and the end-to-end tests.
+///
+/// # Errors
+/// The guest cannot be prepared or booted, or something does not build.
+pub fn run(workspace: &Workspace, suites: &[Suite]) -> Result<Tally> {
+    let programs = programs(workspace)?;
+    let mut guest = Guest::prepare(workspace)?;
+    guest.timeout = Duration::from_secs(1500);
+    let mut tally = Tally::default();
+
+    for suite in suites.iter().filter(|suite| suite.package() != END_TO_END) {
+        if let Some(mut command) = suite.command(Selection::Vm) {
+            suite.announce();
+            tally += count(&guest, command.arg("--test-threads=1"), &programs)?;
+        }
+    }
+
+    eprintln!("\n--- quick start");
+    build_quick_start(workspace)?;
+    let mut script = Command::new("sh");
+    script.arg(QUICK_START).current_dir(&workspace.root);
+    let code = in_guest(&guest, &script, &programs, &mut io::stdout())?;
+    tally += if code == 0 {
+        Tally::success()
+    } else {
+        Tally::failure()
+    };
+
+    eprintln!("\n--- end-to-end tests");
+    // The documented command as it stands, with cargo in the guest: it finds everything up to date.
+    let mut tests = cargo();
+    tests.args([
+        "test",
+        "--package",
+        "northstar-tests",
+        "--",
+        "--test-threads=1",
+    ]);
+    tally += count(&guest, tests.current_dir(&workspace.root), &programs)?;
+    Ok(tally)
+}
+
+/// The steps of the quick start that build. The rest is in the script, which runs in the guest.
+fn build_quick_start(workspace: &Workspace) -> Result<()> {
+    let mut pack = Command::new("./examples/build_examples.sh");
+    process::run(pack.current_dir(&workspace.root))?;
+    for build in [
+        &["build", "--bin", "northstar"][..],
+        &["build", "--release", "--bin", "nstar"],
+        &["test", "--package", "northstar-tests", "--no-run"],
+    ] {
+        process::run(cargo().args(build).current_dir(&workspace.root))?;
+    }
+    Ok(())
+}
+
+/// Runs a test runner in the guest and counts what it reports.
+fn count(guest: &Guest, command: &Command, programs: &Path) -> Result<Tally> {
+    let mut counter = Counter::new(io::stdout());
+    let code = in_guest(guest, command, programs, &mut counter)?;
+    Ok(counter.tally().with_status(code == 0))
+}
+
+fn in_guest(
+    guest: &Guest,
+    command: &Command,
+    programs: &Path,
+    stdout: &mut dyn io::Write,
+) -> Result<i32> {
+    let words: Vec<OsString> = [command.get_program()]
+        .into_iter()
+        .chain(command.get_args())
+        .map(OsString::from)
+        .collect();
+    let mut request = Request::here(words)?;
+    if let Some(directory) = command.get_current_dir() {
+        request.directory = directory.to_owned();
+        request.set("CARGO_MANIFEST_DIR", directory);
+    }
+    request.set(PROGRAMS_VARIABLE, programs);
+    let start = Instant::now();
+    let code = guest.run(&request, stdout, &mut io::stderr())?;
+    eprintln!("({} s in the virtual machine)", start.elapsed().as_secs());
+    Ok(code)
+}
