@@ -1,1 +1,34 @@
-//! northstar-api
+//! The words of the console protocol: messages, errors, the line codec and the protocol version.
+//!
+//! One JSON object per line. A client opens with [`Connect`]; after the [`ConnectAck`] it sends
+//! [`Request`]s, each answered by one [`Response`], and receives [`Notification`]s in between if it
+//! subscribed to them. An install request is followed by the raw bytes of the package.
+//!
+//! Released 0.9.2 clients refuse unknown enum variants and manifest fields, so no message here ever
+//! changes its shape. What is new is seen only by a client that asked for it in [`Connect`].
+
+mod base64;
+pub mod codec;
+mod connect;
+mod error;
+mod inspect;
+mod message;
+mod notification;
+mod request;
+mod response;
+mod token;
+mod version;
+
+pub use connect::{Connect, ConnectAck, ConnectNack};
+pub use error::Error;
+pub use inspect::{InspectData, ProcessData};
+pub use message::Message;
+pub use northstar_manifest::{Container, Manifest, Name};
+pub use notification::{CGroupNotification, ExitStatus, MemoryNotification, Notification};
+pub use request::Request;
+pub use response::{ContainerResult, InspectResult, InstallResult, Response};
+pub use token::{InvalidToken, Token, VerificationResult};
+pub use version::{VERSION, accepts};
+
+/// Identification of a repository, as the configuration names it.
+pub type RepositoryId = String;

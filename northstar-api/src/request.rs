@@ -1,0 +1,89 @@
+//! What a client asks.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Container, Name, RepositoryId, Token, base64};
+
+/// What a client asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Who am I to the server?
+    Ident,
+    /// Manifest and state of a container.
+    Inspect {
+        /// The container.
+        container: Container,
+    },
+    /// Install a package. Exactly `size` raw bytes follow the line.
+    Install {
+        /// Where to.
+        repository: RepositoryId,
+        /// Size of the package in bytes.
+        size: u64,
+    },
+    /// Send a signal to the container's process group.
+    Kill {
+        /// The container.
+        container: Container,
+        /// Number of the signal.
+        signal: i32,
+    },
+    /// The installed containers.
+    List,
+    /// Mount containers.
+    Mount {
+        /// The containers.
+        containers: Vec<Container>,
+    },
+    /// The repositories.
+    Repositories,
+    /// End the daemon.
+    Shutdown,
+    /// Start a container.
+    Start {
+        /// The container.
+        container: Container,
+        /// Program instead of the manifest's, which `<INIT>` in it stands for.
+        #[serde(default)]
+        init: Option<String>,
+        /// Arguments instead of the manifest's, if not empty.
+        #[serde(default)]
+        arguments: Vec<String>,
+        /// Variables on top of the manifest's.
+        #[serde(default)]
+        environment: BTreeMap<String, String>,
+    },
+    /// Create a token.
+    TokenCreate {
+        /// Who may verify the token.
+        target: Name,
+        /// Known to creator and verifier.
+        #[serde(with = "base64")]
+        shared: Vec<u8>,
+    },
+    /// Verify a token.
+    TokenVerify {
+        /// The token.
+        token: Token,
+        /// Who is said to have created it.
+        user: Name,
+        /// Known to creator and verifier.
+        #[serde(with = "base64")]
+        shared: Vec<u8>,
+    },
+    /// Unmount containers.
+    Umount {
+        /// The containers.
+        containers: Vec<Container>,
+    },
+    /// Remove a container from its repository.
+    Uninstall {
+        /// The container.
+        container: Container,
+        /// Remove its persistent data too.
+        wipe: bool,
+    },
+}
