@@ -5,6 +5,7 @@
 //! daemon, so that xtask builds on a machine which still lacks the daemon's build packages.
 
 mod build;
+mod check;
 mod examples;
 mod packages;
 mod process;
@@ -26,6 +27,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Check format, lints, documentation, unsafe code, scripts and dependencies.
+    Check(check::Arguments),
     /// Build, pack and sign the examples.
     Examples(examples::Arguments),
     /// Run the tests: unit, host and virtual machine.
@@ -39,6 +42,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
+        Task::Check(arguments) => check::main(arguments),
         Task::Examples(arguments) => examples::main(arguments),
         Task::Test(arguments) => test::main(arguments),
         Task::Vm(arguments) => vm::main(arguments),

@@ -21,6 +21,9 @@ pub const VM: &[&str] = &["busybox-static", "cpio", "kmod", "qemu-system-x86"];
 /// What the tests compare against: independent implementations of dm-verity and squashfs.
 pub const TEST: &[&str] = &["cryptsetup-bin", "squashfs-tools"];
 
+/// What the static checks need.
+pub const CHECK: &[&str] = &["git", "shellcheck"];
+
 /// What to do about a missing package.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct Policy {
