@@ -186,3 +186,6 @@ pub fn encode(message: &Message, target: &mut BytesMut) -> Result<(), CodecError
     target.put_u8(b'\n');
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,8 @@ mod base64;
 pub mod codec;
 mod connect;
 mod error;
+#[cfg(test)]
+mod golden;
 mod inspect;
 mod message;
 mod notification;
