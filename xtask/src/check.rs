@@ -19,6 +19,9 @@ const CARGO_DENY: &str = "0.20.2";
 /// The one folder whose code may be unsafe.
 const UNSAFE_FOLDER: &str = "northstar-sys";
 
+/// The lint that sees to it everywhere else.
+const FORBID: &str = "unsafe_code = \"forbid\"";
+
 /// Options of `cargo xtask check`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -133,41 +136,36 @@ fn is_script(path: &Path) -> bool {
     })
 }
 
-/// Unsafe code outside the one crate for it.
+/// Every crate but one must have the compiler forbid unsafe code, which no attribute in its sources can lift.
 fn unsafe_code(root: &Path) -> Result<()> {
-    let mut found = Vec::new();
-    for path in tracked(root)? {
-        let allowed = path.starts_with(root.join(UNSAFE_FOLDER));
-        if allowed || path.extension().is_none_or(|extension| extension != "rs") {
-            continue;
-        }
-        let Ok(text) = fs::read_to_string(&path) else {
-            continue;
-        };
-        for (number, line) in (1..).zip(text.lines()) {
-            if has_unsafe(line) {
-                found.push(format!("{}:{number}", path.display()));
-            }
-        }
+    let read = |path: &Path| {
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    if !read(&root.join("Cargo.toml"))?.contains(FORBID) {
+        bail!("the lints of the workspace lack {FORBID}");
     }
-    if !found.is_empty() {
-        bail!("unsafe outside {UNSAFE_FOLDER}: {}", found.join(", "));
+    for path in tracked(root)? {
+        let is_manifest = path.file_name().is_some_and(|name| name == "Cargo.toml");
+        let is_member = path.parent().is_some_and(|folder| folder != root);
+        if !is_manifest || !is_member || path.starts_with(root.join(UNSAFE_FOLDER)) {
+            continue;
+        }
+        if !forbids_unsafe(&read(&path)?) {
+            bail!("{} does not forbid unsafe code", path.display());
+        }
     }
     Ok(())
 }
 
-/// Whether a line of Rust has the keyword with what may follow it.
-fn has_unsafe(line: &str) -> bool {
-    let code = line.split("//").next().unwrap_or(line);
-    code.match_indices("unsafe").any(|(at, word)| {
-        let before = code.get(..at).and_then(|text| text.chars().next_back());
-        let after = code
-            .get(at.saturating_add(word.len())..)
-            .unwrap_or_default()
-            .trim_start();
-        let begins = ["{", "(", "fn ", "impl", "trait ", "extern"];
-        !before.is_some_and(|c| c.is_alphanumeric() || "_\"".contains(c))
-            && begins.iter().any(|begin| after.starts_with(begin))
+/// Whether a member's `Cargo.toml` takes the lints of the workspace, or says itself what matters here.
+fn forbids_unsafe(manifest: &str) -> bool {
+    let mut section = "";
+    manifest.lines().map(str::trim).any(|line| {
+        if line.starts_with('[') {
+            section = line;
+        }
+        (section == "[lints]" && line == "workspace = true")
+            || (section == "[lints.rust]" && line == FORBID)
     })
 }
 
@@ -189,28 +187,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unsafe_code_is_found() {
-        for line in [
-            "let x = unsafe { f() };",
-            "unsafe fn f() {}",
-            "    pub unsafe extern \"C\" fn f();",
-            "unsafe impl Send for X {}",
-            "#[unsafe(no_mangle)]",
-        ] {
-            assert!(has_unsafe(line), "{line}");
-        }
-    }
-
-    #[test]
-    fn talk_about_unsafe_code_is_not() {
-        for line in [
-            "// unsafe { f() }",
-            "#![forbid(unsafe_code)]",
-            "let unsafe_fn = 1;",
-            "bail!(\"unsafe outside\")",
-            "fn not_unsafe(x: u8) {}",
-        ] {
-            assert!(!has_unsafe(line), "{line}");
-        }
+    fn crates_that_forbid_unsafe_code_are_told_from_others() {
+        assert!(forbids_unsafe(
+            "[package]\nname = \"a\"\n\n[lints]\nworkspace = true\n"
+        ));
+        assert!(forbids_unsafe(
+            "[lints.rust]\nmissing_docs = \"deny\"\nunsafe_code = \"forbid\"\n"
+        ));
+        assert!(!forbids_unsafe("[package]\nname = \"a\"\n"));
+        assert!(!forbids_unsafe("[lints.rust]\nunsafe_code = \"deny\"\n"));
+        assert!(!forbids_unsafe("[dependencies.x]\nworkspace = true\n"));
     }
 }

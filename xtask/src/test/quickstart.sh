@@ -20,6 +20,11 @@ await() {
     done
 }
 
+# Whether there is a device-mapper device.
+mapped() {
+    [ -e /sys/block/dm-0 ]
+}
+
 set -x
 cargo run --bin northstar &
 daemon=$!
@@ -31,9 +36,9 @@ if "$nstar" -j start hello-world > "$TMPDIR/second"; then
     fail "a second start of a running container succeeded"
 fi
 grep -q start_container_started "$TMPDIR/second" || fail "wrong answer: $(cat "$TMPDIR/second")"
-[ -n "$(ls /sys/block | grep '^dm-')" ] || fail "no device-mapper device while hello-world runs"
+mapped || fail "no device-mapper device while hello-world runs"
 "$nstar" -j kill hello-world
 
 "$nstar" shutdown
 wait "$daemon"
-[ -z "$(ls /sys/block | grep '^dm-')" ] || fail "a device-mapper device is left"
+! mapped || fail "a device-mapper device is left"

@@ -1,4 +1,5 @@
 #!/bin/busybox sh
+# shellcheck shell=dash
 # First process of the guest. Mounts the host's tree read-only below an overlay, everything a system has on
 # top of it, and hands over to the agent. Messages go to the kernel console, which the host shows on failure.
 
@@ -47,6 +48,7 @@ echo "+cpuset +cpu +io +memory +pids" > sys/fs/cgroup/cgroup.subtree_control ||
 hostname northstar-vm
 ifconfig lo 127.0.0.1 netmask 255.0.0.0 up
 
+# shellcheck source=/dev/null
 . run/northstar-vm/exchange/setup
 # modprobe finds this kernel's modules where it looks for them.
 mkdir -p lib/modules
