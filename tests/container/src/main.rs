@@ -29,7 +29,11 @@ fn main() -> ExitCode {
 
 fn run(words: &[&str]) -> io::Result<ExitCode> {
     match words {
-        ["exit", code] => return Ok(ExitCode::from(code.parse::<u8>().map_err(io::Error::other)?)),
+        ["exit", code] => {
+            return Ok(ExitCode::from(
+                code.parse::<u8>().map_err(io::Error::other)?,
+            ));
+        }
         ["print", text @ ..] => println!("{}", text.join(" ")),
         ["wait"] => wait(),
         ["ignore-term"] => {
@@ -55,7 +59,9 @@ fn run(words: &[&str]) -> io::Result<ExitCode> {
         ["read-tree", directory] => read_tree(Path::new(directory))?,
         ["orphan"] => orphan()?,
         ["sleep", seconds] => {
-            thread::sleep(Duration::from_secs(seconds.parse().map_err(io::Error::other)?));
+            thread::sleep(Duration::from_secs(
+                seconds.parse().map_err(io::Error::other)?,
+            ));
         }
         ["flood", lines] => {
             let count: u64 = lines.parse().map_err(io::Error::other)?;
@@ -92,15 +98,30 @@ fn report(path: &str, result: io::Result<String>) -> io::Result<()> {
 
 fn identity() -> io::Result<()> {
     let wanted = [
-        "Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp",
+        "Uid",
+        "Gid",
+        "Groups",
+        "CapInh",
+        "CapPrm",
+        "CapEff",
+        "CapBnd",
+        "CapAmb",
+        "NoNewPrivs",
+        "Seccomp",
     ];
     for line in fs::read_to_string("/proc/self/status")?.lines() {
-        if wanted.iter().any(|name| line.split(':').next() == Some(name)) {
+        if wanted
+            .iter()
+            .any(|name| line.split(':').next() == Some(name))
+        {
             println!("{}", line.replace('\t', " "));
         }
     }
     for namespace in ["cgroup", "ipc", "mnt", "net", "pid", "uts"] {
-        println!("ns {}", fs::read_link(format!("/proc/self/ns/{namespace}"))?.display());
+        println!(
+            "ns {}",
+            fs::read_link(format!("/proc/self/ns/{namespace}"))?.display()
+        );
     }
     Ok(())
 }
@@ -160,7 +181,11 @@ fn fork_children(count: u32) -> io::Result<()> {
     let this = env::current_exe()?;
     let mut children = Vec::new();
     for _ in 0..count {
-        match Command::new(&this).arg("wait").stdout(std::process::Stdio::null()).spawn() {
+        match Command::new(&this)
+            .arg("wait")
+            .stdout(std::process::Stdio::null())
+            .spawn()
+        {
             Ok(child) => children.push(child),
             Err(error) => {
                 println!("fork error {}", error.raw_os_error().unwrap_or(0));
