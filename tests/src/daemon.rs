@@ -40,10 +40,20 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    pub(crate) fn start(site: &Site) -> Self {
+    /// Starts the daemon through `launcher`, a command that executes its remaining arguments; none if empty.
+    pub(crate) fn start(site: &Site, launcher: &[&str]) -> Self {
         let configuration = site.write_configuration();
         let before = DevicesBefore::record();
-        let mut child = Command::new(&programs().northstar)
+        let northstar = &programs().northstar;
+        let mut command = match launcher {
+            [] => Command::new(northstar),
+            [program, arguments @ ..] => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(northstar);
+                command
+            }
+        };
+        let mut child = command
             .arg("--config")
             .arg(configuration)
             .env("RUST_LOG", "info")

@@ -171,7 +171,16 @@ impl Site {
     /// Starts the daemon and waits until its console answers.
     #[must_use]
     pub fn start(&self) -> Daemon {
-        Daemon::start(self)
+        Daemon::start(self, &[])
+    }
+
+    /// Starts the daemon in a mount namespace where `/dev/mapper` is empty, which is what a kernel without device
+    /// mapper looks like.
+    #[must_use]
+    pub fn start_without_device_mapper(&self) -> Daemon {
+        let hide =
+            "if [ -d /dev/mapper ]; then mount -t tmpfs none /dev/mapper; fi; exec \"$0\" \"$@\"";
+        Daemon::start(self, &["unshare", "--mount", "sh", "-c", hide])
     }
 
     fn configuration(&self) -> String {
