@@ -4,6 +4,7 @@
 use std::{
     env, fs, io,
     io::Write,
+    os::unix::fs::{FileTypeExt, MetadataExt},
     path::Path,
     process::{Command, ExitCode},
     thread,
@@ -13,7 +14,7 @@ use std::{
 use nix::sys::signal::{SigSet, Signal};
 
 const USAGE: &str = "exit N | print WORD.. | wait | ignore-term | abort | cat PATH.. | write PATH TEXT | \
-     identity | mounts | descriptors | environment | read-tree DIR | orphan | flood LINES | long-line BYTES | fork-children N";
+     identity | mounts | descriptors | environment | read-tree DIR | list DIR | orphan | flood LINES | long-line BYTES | fork-children N";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -57,6 +58,7 @@ fn run(words: &[&str]) -> io::Result<ExitCode> {
             }
         }
         ["read-tree", directory] => read_tree(Path::new(directory))?,
+        ["list", directory] => list(Path::new(directory))?,
         ["orphan"] => orphan()?,
         ["sleep", seconds] => {
             thread::sleep(Duration::from_secs(
@@ -153,6 +155,36 @@ fn read_tree(directory: &Path) -> io::Result<()> {
             report(&path.to_string_lossy(), result)?;
         }
     }
+    Ok(())
+}
+
+/// Prints each entry of a directory with its kind; of a device node also its numbers.
+fn list(directory: &Path) -> io::Result<()> {
+    let mut lines = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let metadata = fs::symlink_metadata(&path)?;
+        let kind = metadata.file_type();
+        let rdev = metadata.rdev();
+        let text = if kind.is_char_device() {
+            format!(
+                "char {}:{}",
+                nix::sys::stat::major(rdev),
+                nix::sys::stat::minor(rdev)
+            )
+        } else if kind.is_block_device() {
+            "block".to_owned()
+        } else if kind.is_symlink() {
+            format!("link {}", fs::read_link(&path)?.display())
+        } else if kind.is_dir() {
+            "directory".to_owned()
+        } else {
+            "file".to_owned()
+        };
+        lines.push(format!("{} {text}", path.display()));
+    }
+    lines.sort();
+    println!("{}", lines.join("\n"));
     Ok(())
 }
 
