@@ -12,9 +12,12 @@
 pub mod archive;
 pub mod key;
 pub mod limits;
+pub mod pack;
 mod package;
 pub mod signature;
+pub mod squashfs;
 mod stream;
+pub mod unpack;
 pub mod verity;
 pub mod version;
 

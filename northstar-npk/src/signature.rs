@@ -209,11 +209,22 @@ mod tests {
                 &hashes().to_document().replace("verity-hash", "verity-hush"),
                 "verity-hash",
             ),
-            (&hashes().to_document().replace("8192", "08192"), "verity-offset"),
-            (&hashes().to_document().replace("8192", "+8192"), "verity-offset"),
-            (&hashes().to_document().replace("8192", "8192 "), "verity-offset"),
             (
-                &hashes().to_document().replace("8192", "99999999999999999999"),
+                &hashes().to_document().replace("8192", "08192"),
+                "verity-offset",
+            ),
+            (
+                &hashes().to_document().replace("8192", "+8192"),
+                "verity-offset",
+            ),
+            (
+                &hashes().to_document().replace("8192", "8192 "),
+                "verity-offset",
+            ),
+            (
+                &hashes()
+                    .to_document()
+                    .replace("8192", "99999999999999999999"),
                 "verity-offset",
             ),
             (&(hashes().to_document() + "more: 1\n"), "verity-offset"),

@@ -130,7 +130,10 @@ impl State {
                 let bytes = Vec::new();
                 Ok(State::Tail { head, bytes })
             }
-            State::Tail { head, bytes: mut tail } => {
+            State::Tail {
+                head,
+                bytes: mut tail,
+            } => {
                 tail.extend_from_slice(bytes);
                 *bytes = &[];
                 if tail.len() > TAIL_LIMIT {

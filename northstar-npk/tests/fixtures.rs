@@ -59,7 +59,12 @@ fn both_header_layouts_are_told_apart() {
     let read = |name| Archive::read(&open(name)).unwrap().layout;
     assert_eq!(read("resource-gzip.npk"), Layout::Current);
     assert_eq!(read("resource-gzip-0.9.1.npk"), Layout::Legacy);
-    let version = |name| Package::open(&open(name), None).unwrap().format_version().to_string();
+    let version = |name| {
+        Package::open(&open(name), None)
+            .unwrap()
+            .format_version()
+            .to_string()
+    };
     assert_eq!(version("resource-gzip.npk"), "0.9.2");
     assert_eq!(version("resource-gzip-0.9.1.npk"), "0.9.1");
 }
@@ -103,6 +108,8 @@ fn every_package_passes_as_a_stream_of_any_pieces() {
         }
     }
     let mut stream = StreamVerifier::new(None);
-    stream.update(&std::fs::read(fixture(UNSIGNED)).unwrap()).unwrap();
+    stream
+        .update(&std::fs::read(fixture(UNSIGNED)).unwrap())
+        .unwrap();
     stream.finish().unwrap();
 }

@@ -225,10 +225,9 @@ fn directory(
     put16(&mut out, count);
     put32(&mut out, narrow(size)?);
     put32(&mut out, narrow(start)?);
-    let comment_size =
-        u16::try_from(comment.len()).map_err(|_| ArchiveError::CommentSize {
-            size: comment.len(),
-        })?;
+    let comment_size = u16::try_from(comment.len()).map_err(|_| ArchiveError::CommentSize {
+        size: comment.len(),
+    })?;
     put16(&mut out, comment_size);
     out.extend_from_slice(comment);
     Ok(out)
@@ -357,7 +356,11 @@ mod tests {
         for layout in [Layout::Current, Layout::Legacy] {
             for end in 0..=2 * BLOCK_U64 {
                 let extra = layout.alignment_extra(end);
-                assert_eq!((end + extra.len() as u64) % BLOCK_U64, 0, "{layout:?} {end}");
+                assert_eq!(
+                    (end + extra.len() as u64) % BLOCK_U64,
+                    0,
+                    "{layout:?} {end}"
+                );
                 if let [_, _, low, high, ..] = extra[..] {
                     let stated = usize::from(u16::from_le_bytes([low, high]));
                     assert_eq!(stated + 4, extra.len(), "{layout:?} {end}");

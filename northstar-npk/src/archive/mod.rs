@@ -21,7 +21,7 @@ pub(crate) use layout::{
     Frame, LOCAL_HEADER_SIZE, Record, TAIL_LIMIT, first_difference, local_header, parse_local,
 };
 pub use read::Archive;
-pub(crate) use write::write;
+pub(crate) use write::{Contents, write};
 
 /// The entries of a package, in the order in which they are in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -232,8 +232,8 @@ fn read_at(
         offset,
         source,
     };
-    let size = usize::try_from(size)
-        .map_err(|_| failed(io::Error::from(io::ErrorKind::InvalidInput)))?;
+    let size =
+        usize::try_from(size).map_err(|_| failed(io::Error::from(io::ErrorKind::InvalidInput)))?;
     let mut bytes = vec![0; size];
     file.read_exact_at(&mut bytes, offset).map_err(failed)?;
     Ok(bytes)

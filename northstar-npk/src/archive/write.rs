@@ -3,24 +3,34 @@
 use std::io::{self, Read, Write};
 
 use super::layout::Frame;
-use super::{ArchiveError, EntryName, ImageEntry, Layout, Record};
+use super::{ArchiveError, EntryName, Layout, Record};
 
-/// Writes a package to `out` and returns where in it the image is.
-///
-/// `image` yields the content of `fs.img`, of which size and CRC-32 are known before, because
-/// they stand in front of it.
+/// What goes into a package, except for the bytes of the image.
+#[derive(Debug)]
+pub(crate) struct Contents<'a> {
+    pub comment: &'a [u8],
+    pub manifest: &'a [u8],
+    pub signature: Option<&'a [u8]>,
+    /// Size in bytes and checksum of `fs.img`, which stand in front of it.
+    pub image_size: u64,
+    pub image_crc32: u32,
+}
+
+/// Writes a package to `out`, with the content of `fs.img` from `image`.
 pub(crate) fn write(
     out: &mut impl Write,
-    comment: &[u8],
-    manifest: &[u8],
-    signature: Option<&[u8]>,
+    contents: &Contents<'_>,
     image: &mut impl Read,
-    image_size: u64,
-    image_crc32: u32,
-) -> Result<ImageEntry, ArchiveError> {
-    let small = |name, content: &[u8]| {
-        Record::new(name, content.len() as u64, crc32fast::hash(content))
-    };
+) -> Result<(), ArchiveError> {
+    let Contents {
+        comment,
+        manifest,
+        signature,
+        image_size,
+        image_crc32,
+    } = *contents;
+    let small =
+        |name, content: &[u8]| Record::new(name, content.len() as u64, crc32fast::hash(content));
     let mut records = vec![small(EntryName::Manifest, manifest)?];
     if let Some(signature) = signature {
         records.push(small(EntryName::Signature, signature)?);
@@ -28,24 +38,15 @@ pub(crate) fn write(
     records.push(Record::new(EntryName::Image, image_size, image_crc32)?);
     let frame = Frame::new(Layout::Current, &records, comment)?;
 
-    let mut placed = ImageEntry {
-        offset: 0,
-        size: image_size,
-        crc32: image_crc32,
-    };
     for entry in &frame.entries {
         put(out, "local header", &entry.header)?;
         match entry.record.name {
             EntryName::Manifest => put(out, "manifest.yaml", manifest)?,
             EntryName::Signature => put(out, "signature.yaml", signature.unwrap_or_default())?,
-            EntryName::Image => {
-                copy(image, out, image_size)?;
-                placed.offset = entry.data_offset;
-            }
+            EntryName::Image => copy(image, out, image_size)?,
         }
     }
-    put(out, "central directory", &frame.directory)?;
-    Ok(placed)
+    put(out, "central directory", &frame.directory)
 }
 
 fn put(out: &mut impl Write, what: &'static str, bytes: &[u8]) -> Result<(), ArchiveError> {

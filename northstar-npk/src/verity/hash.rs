@@ -111,7 +111,10 @@ mod tests {
     #[test]
     fn the_first_failure_is_reported() {
         let result: Result<Vec<()>, u64> =
-            on_all_cores(1000, |index, _| if index >= 500 { Err(index) } else { Ok(()) });
+            on_all_cores(
+                1000,
+                |index, _| if index >= 500 { Err(index) } else { Ok(()) },
+            );
         assert_eq!(result, Err(500));
     }
 }

@@ -19,7 +19,7 @@ use crate::signature::Hash;
 pub use crate::stream::StreamVerifier;
 pub(crate) use superblock::Superblock;
 pub use superblock::{SALT_LIMIT, SuperblockError};
-pub(crate) use tree::{Tree, build, build_salted};
+pub(crate) use tree::{Tree, build};
 pub use verify::verify_image;
 pub(crate) use verify::verify_root_block;
 

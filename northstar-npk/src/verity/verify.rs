@@ -121,7 +121,7 @@ impl Check<'_> {
     ) -> Result<Hash, VerityError> {
         self.read(block, 1, buffer)?;
         let (stored, padding) = buffer
-            .split_at_checked(hashes.len() * size_of::<Hash>())
+            .split_at_checked(size_of_val(hashes))
             .ok_or(VerityError::Padding { block })?;
         let pairs = stored.chunks(size_of::<Hash>()).zip(hashes).zip(first..);
         for ((stored, computed), child) in pairs {

@@ -1,0 +1,267 @@
+//! Listing an image and comparing it with what was put into it.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use backhand::{BackhandError, FilesystemReader, InnerNode, Node as ImageNode, SquashfsFileReader};
+use sha2::{Digest, Sha256};
+
+use super::write::{Attributes, Written};
+use super::{NodeKind, SquashfsError, Tree};
+use crate::package::Image;
+use crate::signature::Hash;
+
+/// One file of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Absolute path in the image.
+    pub path: PathBuf,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Permission bits, with set-id and sticky bits.
+    pub mode: u16,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Time of last modification in seconds since 1970.
+    pub mtime: u32,
+}
+
+/// The types of files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntryKind {
+    /// Directory.
+    Directory,
+    /// Regular file.
+    File {
+        /// Size in bytes.
+        size: u64,
+    },
+    /// Symbolic link.
+    Symlink {
+        /// What it points to.
+        target: PathBuf,
+    },
+    /// Character device.
+    CharacterDevice {
+        /// Major number.
+        major: u32,
+        /// Minor number.
+        minor: u32,
+    },
+    /// Block device.
+    BlockDevice {
+        /// Major number.
+        major: u32,
+        /// Minor number.
+        minor: u32,
+    },
+    /// Named pipe.
+    Fifo,
+    /// Unix domain socket.
+    Socket,
+}
+
+/// Lists all files of the image in `file`, parents before their children.
+pub fn list(file: &File, image: &Image) -> Result<Vec<Entry>, SquashfsError> {
+    let reader = open(file, image)?;
+    Ok(reader.files().map(entry).collect())
+}
+
+/// Opens the squashfs image of a package.
+pub(crate) fn open<'a>(
+    file: &'a File,
+    image: &Image,
+) -> Result<FilesystemReader<'a>, SquashfsError> {
+    let section = Section {
+        file,
+        start: image.offset,
+        size: image.squashfs_size,
+        position: 0,
+    };
+    FilesystemReader::from_reader(BufReader::new(section)).map_err(SquashfsError::Read)
+}
+
+pub(crate) fn entry(node: &ImageNode<SquashfsFileReader>) -> Entry {
+    let kind = match &node.inner {
+        InnerNode::Dir(_) => EntryKind::Directory,
+        InnerNode::File(file) => EntryKind::File {
+            size: file.file_len() as u64,
+        },
+        InnerNode::Symlink(link) => EntryKind::Symlink {
+            target: link.link.clone(),
+        },
+        InnerNode::CharacterDevice(device) => {
+            let (major, minor) = device_numbers(device.device_number);
+            EntryKind::CharacterDevice { major, minor }
+        }
+        InnerNode::BlockDevice(device) => {
+            let (major, minor) = device_numbers(device.device_number);
+            EntryKind::BlockDevice { major, minor }
+        }
+        InnerNode::NamedPipe => EntryKind::Fifo,
+        InnerNode::Socket => EntryKind::Socket,
+    };
+    Entry {
+        path: node.fullpath.clone(),
+        kind,
+        mode: node.header.permissions,
+        uid: node.header.uid,
+        gid: node.header.gid,
+        mtime: node.header.mtime,
+    }
+}
+
+fn device_numbers(number: u32) -> (u32, u32) {
+    let major = (number >> 8) & 0xfff;
+    let minor = (number & 0xff) | ((number >> 12) & 0xf_ff00);
+    (major, minor)
+}
+
+/// Size and hash of the content of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Content {
+    pub size: u64,
+    pub hash: Hash,
+}
+
+/// What an image has to hold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Expected<'a> {
+    pub tree: &'a Tree,
+    pub attributes: Attributes,
+    pub written: &'a Written,
+}
+
+/// Reads all of an image back and compares it with what went into it.
+pub(crate) fn check(
+    file: &File,
+    image: &Image,
+    expected: Expected<'_>,
+) -> Result<(), SquashfsError> {
+    let reader = open(file, image)?;
+    let mut left: BTreeMap<&Path, _> = expected
+        .tree
+        .0
+        .iter()
+        .map(|(path, node)| (path.as_path(), node))
+        .collect();
+    for found in reader.files() {
+        let path = found.fullpath.strip_prefix("/").unwrap_or(&found.fullpath);
+        let differs = |what| SquashfsError::Differs {
+            path: found.fullpath.clone(),
+            what,
+        };
+        let node = left
+            .remove(path)
+            .ok_or_else(|| differs("unexpected file"))?;
+        let entry = entry(found);
+        let attributes = Attributes {
+            uid: entry.uid,
+            gid: entry.gid,
+            mtime: entry.mtime,
+        };
+        if attributes != expected.attributes {
+            return Err(differs("owner or time"));
+        }
+        if entry.mode != node.mode {
+            return Err(differs("mode"));
+        }
+        let same = match (&node.kind, &entry.kind, &found.inner) {
+            (NodeKind::Directory, EntryKind::Directory, _) => true,
+            (NodeKind::Symlink(expected), EntryKind::Symlink { target }, _) => expected == target,
+            (NodeKind::Fifo, EntryKind::Fifo, _) => true,
+            (NodeKind::Socket, EntryKind::Socket, _) => true,
+            (
+                NodeKind::CharacterDevice { major, minor },
+                EntryKind::CharacterDevice {
+                    major: found_major,
+                    minor: found_minor,
+                },
+                _,
+            ) => (major, minor) == (found_major, found_minor),
+            (NodeKind::File(_), EntryKind::File { .. }, InnerNode::File(file)) => {
+                let content = content(&reader, file, &found.fullpath)?;
+                expected.written.contents.get(path) == Some(&content)
+            }
+            _ => false,
+        };
+        if !same {
+            return Err(differs("content"));
+        }
+    }
+    match left.first_key_value() {
+        None => Ok(()),
+        Some((path, _)) => Err(SquashfsError::Differs {
+            path: Path::new("/").join(path),
+            what: "missing file",
+        }),
+    }
+}
+
+fn content(
+    reader: &FilesystemReader<'_>,
+    file: &SquashfsFileReader,
+    path: &Path,
+) -> Result<Content, SquashfsError> {
+    let failed = |source| SquashfsError::ReadFile {
+        path: path.to_owned(),
+        source,
+    };
+    let mut source = reader
+        .file(file)
+        .reader_checked()
+        .map_err(|error: BackhandError| failed(io::Error::other(error.to_string())))?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 128 * 1024];
+    let mut size = 0;
+    loop {
+        let read = source.read(&mut buffer).map_err(failed)?;
+        if read == 0 {
+            break;
+        }
+        hasher.update(buffer.get(..read).unwrap_or_default());
+        size += read as u64;
+    }
+    Ok(Content {
+        size,
+        hash: hasher.finalize().into(),
+    })
+}
+
+/// A part of a file as a stream of its own, read by position.
+struct Section<'a> {
+    file: &'a File,
+    start: u64,
+    size: u64,
+    position: u64,
+}
+
+impl Read for Section<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.size.saturating_sub(self.position);
+        let wanted = usize::try_from(left)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        let buffer = buffer.get_mut(..wanted).unwrap_or_default();
+        let read = self.file.read_at(buffer, self.start + self.position)?;
+        self.position += read as u64;
+        Ok(read)
+    }
+}
+
+impl Seek for Section<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let position = match to {
+            SeekFrom::Start(offset) => Some(offset),
+            SeekFrom::End(offset) => self.size.checked_add_signed(offset),
+            SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
+        };
+        self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.position)
+    }
+}
