@@ -39,7 +39,11 @@ pub(super) fn config(raw: raw::Raw) -> Result<Config, ConfigError> {
         || Ok(tables_options),
         |options| {
             for_containers("container_console_options", &options)?;
-            connection_options("container_console_options", &options)
+            connection_options(
+                "container_console_options",
+                &options,
+                ConnectionOptions::for_containers(),
+            )
         },
     )?;
     let parallel = value::number("mount_parallel", raw.mount_parallel, 10, 1, 1024)?;
@@ -121,11 +125,12 @@ fn console(raw: raw::Console) -> Result<(Vec<Listener>, ConnectionOptions), Conf
                     return Err(ValueError::Duplicate { of }).at(format!("console[{index}].url"));
                 }
             }
-            Ok((listeners, ConnectionOptions::default()))
+            Ok((listeners, ConnectionOptions::for_containers()))
         }
         raw::Console::Tables(tables) => {
             let options = tables.options.unwrap_or_default();
-            let connection = connection_options("console.options", &options)?;
+            let containers = ConnectionOptions::for_containers();
+            let containers = connection_options("console.options", &options, containers)?;
             let global = tables.global.map(|global| {
                 let table = raw::Table {
                     url: global.bind,
@@ -135,7 +140,7 @@ fn console(raw: raw::Console) -> Result<(Vec<Listener>, ConnectionOptions), Conf
                 };
                 listener("console.global", "bind", table)
             });
-            Ok((global.transpose()?.into_iter().collect(), connection))
+            Ok((global.transpose()?.into_iter().collect(), containers))
         }
     }
 }
@@ -200,7 +205,7 @@ fn listener(key: &str, url_key: &str, table: raw::Table) -> Result<Listener, Con
         permissions,
         peers: peers(key, table.peers.unwrap_or_default())?,
         limits: listener_options(&options_key, &options)?,
-        options: connection_options(&options_key, &options)?,
+        options: connection_options(&options_key, &options, ConnectionOptions::default())?,
     })
 }
 
@@ -267,8 +272,11 @@ fn for_containers(key: &str, raw: &raw::Options) -> Result<(), ConfigError> {
     }
 }
 
-fn connection_options(key: &str, raw: &raw::Options) -> Result<ConnectionOptions, ConfigError> {
-    let default = ConnectionOptions::default();
+fn connection_options(
+    key: &str,
+    raw: &raw::Options,
+    default: ConnectionOptions,
+) -> Result<ConnectionOptions, ConfigError> {
     let key = |name: &str| format!("{key}.{name}");
     let timeout = |name: &str, given: &Option<String>, default: Duration| {
         value::duration(
@@ -278,6 +286,12 @@ fn connection_options(key: &str, raw: &raw::Options) -> Result<ConnectionOptions
             MILLISECOND..=24 * HOUR,
         )
     };
+    let or_never =
+        |name: &str, given: &Option<String>, default: Option<Duration>| match given.as_deref() {
+            None => Ok(default),
+            Some("never") => Ok(None),
+            Some(_) => timeout(name, given, Duration::ZERO).map(Some),
+        };
     let request_size = value::size(
         &key("max_request_size"),
         raw.max_request_size.as_deref(),
@@ -317,16 +331,12 @@ fn connection_options(key: &str, raw: &raw::Options) -> Result<ConnectionOptions
             &raw.token_validity,
             default.token_validity,
         )?,
-        connect_timeout: timeout(
+        connect_timeout: or_never(
             "connect_timeout",
             &raw.connect_timeout,
             default.connect_timeout,
         )?,
-        idle_timeout: match raw.idle_timeout.as_deref() {
-            Some("never") => None,
-            None => default.idle_timeout,
-            Some(_) => Some(timeout("idle_timeout", &raw.idle_timeout, Duration::MAX)?),
-        },
+        idle_timeout: or_never("idle_timeout", &raw.idle_timeout, default.idle_timeout)?,
         stall_timeout: timeout("stall_timeout", &raw.stall_timeout, default.stall_timeout)?,
     })
 }

@@ -123,8 +123,8 @@ pub struct ConnectionOptions {
     pub npk_min_rate: NonZeroU32,
     /// How long a token can be verified.
     pub token_validity: Duration,
-    /// How long a client may take to send `connect`.
-    pub connect_timeout: Duration,
+    /// How long a client may take to send `connect`. `None`: for ever.
+    pub connect_timeout: Option<Duration>,
     /// How long a client that did not subscribe may be silent between two requests. `None`: for ever.
     pub idle_timeout: Option<Duration>,
     /// How long a client may take to send the rest of a line it has begun, or to read what was sent to it.
@@ -140,9 +140,21 @@ impl Default for ConnectionOptions {
             npk_stream_timeout: Duration::from_secs(10),
             npk_min_rate: NonZeroU32::MIN.saturating_add(16 * 1024 - 1),
             token_validity: Duration::from_secs(60),
-            connect_timeout: Duration::from_secs(10),
+            connect_timeout: Some(Duration::from_secs(10)),
             idle_timeout: Some(Duration::from_secs(600)),
             stall_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl ConnectionOptions {
+    /// The defaults for containers. A container has exactly one connection, which it cannot replace and nobody else
+    /// waits for: it may use it when it likes.
+    pub fn for_containers() -> ConnectionOptions {
+        ConnectionOptions {
+            connect_timeout: None,
+            idle_timeout: None,
+            ..ConnectionOptions::default()
         }
     }
 }

@@ -89,7 +89,7 @@ fn the_documented_example_loads_as_it_stands() {
             limits: ListenerOptions::default(),
             options: ConnectionOptions::default(),
         }],
-        container_console_options: ConnectionOptions::default(),
+        container_console_options: ConnectionOptions::for_containers(),
         run_dir: PathBuf::from("target/northstar/run"),
         data_dir: PathBuf::from("target/northstar/data"),
         log_dir: PathBuf::from("target/northstar/logs"),
@@ -132,7 +132,12 @@ fn the_documented_limits_are_the_defaults() {
     assert_eq!(options.max_npk_install_size, 256 << 20);
     assert_eq!(options.npk_stream_timeout, Duration::from_secs(10));
     assert_eq!(options.token_validity, Duration::from_secs(60));
-    assert_eq!(options.connect_timeout, Duration::from_secs(10));
+    assert_eq!(options.connect_timeout, Some(Duration::from_secs(10)));
+    let containers = ConnectionOptions::for_containers();
+    assert_eq!(
+        (containers.connect_timeout, containers.idle_timeout),
+        (None, None)
+    );
 }
 
 #[test]
@@ -248,7 +253,7 @@ fn every_key_can_be_given() {
         npk_stream_timeout: Duration::from_secs(2),
         npk_min_rate: 1024.try_into().unwrap(),
         token_validity: Duration::from_secs(3600),
-        connect_timeout: Duration::from_secs(1),
+        connect_timeout: Some(Duration::from_secs(1)),
         idle_timeout: None,
         stall_timeout: Duration::from_secs(3),
     };
@@ -299,7 +304,7 @@ fn the_console_tables_of_0_9_2_load() {
     assert_eq!(console(&config).options.max_request_size, 1024);
     assert_eq!(
         config.container_console_options,
-        ConnectionOptions::default()
+        ConnectionOptions::for_containers()
     );
 }
 
