@@ -60,12 +60,64 @@ pub enum Frame {
     Raw(Bytes),
 }
 
-/// Codec of a console connection.
+/// Splits a stream into lines of bounded length, each without its end (`\n` or `\r\n`).
 #[derive(Debug)]
-pub struct Lines {
+pub struct LineSplitter {
     limit: usize,
     /// Bytes at the front of the buffer that are known to have no line end.
     searched: usize,
+}
+
+impl LineSplitter {
+    /// A splitter for lines of at most `limit` bytes, without the line end.
+    #[must_use]
+    pub fn new(limit: usize) -> LineSplitter {
+        LineSplitter { limit, searched: 0 }
+    }
+}
+
+impl Decoder for LineSplitter {
+    type Item = Bytes;
+    type Error = CodecError;
+
+    fn decode(&mut self, source: &mut BytesMut) -> Result<Option<Bytes>, CodecError> {
+        let end = source
+            .iter()
+            .skip(self.searched)
+            .position(|byte| *byte == b'\n');
+        let Some(end) = end.map(|end| end + self.searched) else {
+            self.searched = source.len();
+            // A carriage return in front of the line end does not count.
+            if self.searched > self.limit.saturating_add(1) {
+                return Err(CodecError::TooLong { limit: self.limit });
+            }
+            return Ok(None);
+        };
+        self.searched = 0;
+        let mut line = source.split_to(end.saturating_add(1)).freeze();
+        line.truncate(end);
+        if line.ends_with(b"\r") {
+            line.truncate(end.saturating_sub(1));
+        }
+        if line.len() > self.limit {
+            return Err(CodecError::TooLong { limit: self.limit });
+        }
+        Ok(Some(line))
+    }
+
+    fn decode_eof(&mut self, source: &mut BytesMut) -> Result<Option<Bytes>, CodecError> {
+        match self.decode(source)? {
+            Some(line) => Ok(Some(line)),
+            None if source.is_empty() => Ok(None),
+            None => Err(CodecError::Truncated),
+        }
+    }
+}
+
+/// Codec of a console connection.
+#[derive(Debug)]
+pub struct Lines {
+    splitter: LineSplitter,
     raw: u64,
 }
 
@@ -74,8 +126,7 @@ impl Lines {
     #[must_use]
     pub fn new(limit: usize) -> Lines {
         Lines {
-            limit,
-            searched: 0,
+            splitter: LineSplitter::new(limit),
             raw: 0,
         }
     }
@@ -113,26 +164,10 @@ impl Decoder for Lines {
         if self.raw > 0 {
             return Ok(self.take_raw(source));
         }
-        let end = source
-            .iter()
-            .skip(self.searched)
-            .position(|byte| *byte == b'\n');
-        let Some(end) = end.map(|end| end + self.searched) else {
-            self.searched = source.len();
-            // A carriage return in front of the line end does not count.
-            if self.searched > self.limit.saturating_add(1) {
-                return Err(CodecError::TooLong { limit: self.limit });
-            }
-            return Ok(None);
-        };
-        self.searched = 0;
-        let line = source.split_to(end.saturating_add(1));
-        let line = line.strip_suffix(b"\n").unwrap_or(&line);
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.len() > self.limit {
-            return Err(CodecError::TooLong { limit: self.limit });
+        match self.splitter.decode(source)? {
+            Some(line) => decode(&line).map(|message| Some(Frame::Message(message))),
+            None => Ok(None),
         }
-        decode(line).map(|message| Some(Frame::Message(message)))
     }
 
     fn decode_eof(&mut self, source: &mut BytesMut) -> Result<Option<Frame>, CodecError> {
