@@ -7,7 +7,11 @@
 //! ```
 //!
 //! * [`config`]: `northstar.toml`, checked
+//! * [`repository`]: packages, installs and removals
+//! * [`storage`]: mounted images
 //! * [`logs`]: the output of containers
 
 pub mod config;
 pub mod logs;
+pub mod repository;
+pub mod storage;
