@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    env,
+    env, fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -148,10 +148,19 @@ impl Programs {
         Ok(Command::new(self.path(name)?))
     }
 
-    /// All programs with their names.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Path)> {
-        self.0
-            .iter()
-            .map(|(name, path)| (name.as_str(), path.as_path()))
+    /// Copies all programs into a folder, over earlier copies.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn gather(&self, folder: &Path) -> Result<()> {
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+        for (name, path) in &self.0 {
+            // Copied aside and renamed: a running program cannot be written to.
+            let copy = folder.join(format!("{name}.new"));
+            fs::copy(path, &copy).with_context(|| format!("cannot copy {}", path.display()))?;
+            fs::rename(&copy, folder.join(name))?;
+        }
+        Ok(())
     }
 }

@@ -16,8 +16,9 @@ use crate::{build::Programs, packages, process, workspace::Workspace};
 /// The repository of `northstar.toml`, relative to the root of the workspace.
 const REPOSITORY: &str = "target/northstar/repository";
 
-/// The key pair of the examples, relative to the root of the workspace. It is public: it protects nothing.
-pub const KEY: &str = "examples/northstar.key";
+/// The key pair of the examples, relative to the root of the workspace. Both are public: they protect nothing.
+const KEY: &str = "examples/northstar.key";
+pub const PUBLIC_KEY: &str = "examples/northstar.pub";
 
 /// Options of `cargo xtask examples`.
 #[derive(Debug, clap::Args)]

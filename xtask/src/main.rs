@@ -6,6 +6,7 @@
 
 mod build;
 mod check;
+mod demo;
 mod examples;
 mod packages;
 mod process;
@@ -29,6 +30,11 @@ struct Arguments {
 enum Task {
     /// Check format, lints, documentation, unsafe code, scripts and dependencies.
     Check(check::Arguments),
+    /// Show the whole way of a package: build, pack, sign, start, kill, tamper, shut down.
+    Demo(demo::Arguments),
+    /// The part of `demo` that needs root.
+    #[command(hide = true)]
+    DemoShow(demo::Stage),
     /// Build, pack and sign the examples.
     Examples(examples::Arguments),
     /// Run the tests: unit, host and virtual machine.
@@ -43,6 +49,8 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Check(arguments) => check::main(arguments),
+        Task::Demo(arguments) => demo::main(arguments),
+        Task::DemoShow(stage) => demo::show(stage),
         Task::Examples(arguments) => examples::main(arguments),
         Task::Test(arguments) => test::main(arguments),
         Task::Vm(arguments) => vm::main(arguments),

@@ -12,9 +12,9 @@ mod suite;
 mod tally;
 mod vm_tier;
 
-use std::{fs, path::PathBuf, process::ExitCode, time::Instant};
+use std::{path::PathBuf, process::ExitCode, time::Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::{build::Programs, packages, process, workspace::Workspace};
 use suite::{Privileges, Selection, Suite};
@@ -129,15 +129,9 @@ fn is_privileged(suite: &Suite) -> bool {
 
 /// Builds the programs of the end-to-end tests and gathers them in one folder.
 fn programs(workspace: &Workspace) -> Result<PathBuf> {
-    let folder = workspace.scratch("programs");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let dynamic = Programs::build(workspace, &["northstar-runtime", "nstar", "sextant"], false)?;
-    let fixed = Programs::build_static(workspace, &["test-container".to_owned()])?;
-    for (name, path) in dynamic.iter().chain(fixed.iter()) {
-        // Copied aside and renamed: a running program cannot be written to.
-        let copy = folder.join(format!("{name}.new"));
-        fs::copy(path, &copy).with_context(|| format!("cannot copy {}", path.display()))?;
-        fs::rename(&copy, folder.join(name))?;
-    }
+    let folder = workspace.scratch("test").join("programs");
+    Programs::build(workspace, &["northstar-runtime", "nstar", "sextant"], false)?
+        .gather(&folder)?;
+    Programs::build_static(workspace, &["test-container".to_owned()])?.gather(&folder)?;
     Ok(folder)
 }

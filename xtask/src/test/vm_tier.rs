@@ -1,7 +1,6 @@
 //! The tier in the virtual machine. Everything is built on the host; the guest only runs it.
 
 use std::{
-    ffi::OsString,
     io,
     path::Path,
     process::Command,
@@ -93,15 +92,9 @@ fn in_guest(
     programs: &Path,
     stdout: &mut dyn io::Write,
 ) -> Result<i32> {
-    let words: Vec<OsString> = [command.get_program()]
-        .into_iter()
-        .chain(command.get_args())
-        .map(OsString::from)
-        .collect();
-    let mut request = Request::here(words)?;
-    if let Some(directory) = command.get_current_dir() {
-        request.directory = directory.to_owned();
-        request.set("CARGO_MANIFEST_DIR", directory);
+    let mut request = Request::of(command)?;
+    if let Some(folder) = command.get_current_dir() {
+        request.set("CARGO_MANIFEST_DIR", folder);
     }
     request.set(PROGRAMS_VARIABLE, programs);
     let start = Instant::now();

@@ -9,6 +9,7 @@ use std::{
     ffi::OsString,
     io::{self, Read, Write},
     path::PathBuf,
+    process::Command,
 };
 
 use anyhow::{Context, Result};
@@ -66,6 +67,19 @@ impl Request {
             environment,
             directory,
         })
+    }
+
+    /// The same for a prepared command, with its working directory if it has one.
+    ///
+    /// # Errors
+    /// As for [`Request::here`].
+    pub fn of(command: &Command) -> Result<Self> {
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        let mut request = Self::here(words.map(OsString::from).collect())?;
+        if let Some(directory) = command.get_current_dir() {
+            request.directory = directory.to_owned();
+        }
+        Ok(request)
     }
 
     /// Sets a variable of the environment.
