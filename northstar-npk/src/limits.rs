@@ -16,3 +16,6 @@ pub const BLOCK: usize = 4096;
 
 /// [`BLOCK`] for arithmetic on file offsets.
 pub(crate) const BLOCK_U64: u64 = BLOCK as u64;
+
+/// How much of an image is read at once where all of it is read, in bytes.
+pub(crate) const PIECE: u64 = 512 * 1024;

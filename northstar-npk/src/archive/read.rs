@@ -48,6 +48,27 @@ impl Archive {
         let contents = Contents::read(file, &frame)?;
         contents.into_archive(layout, end.comment)
     }
+
+    /// Reads all of the image in `file` and compares it with the checksum in the archive.
+    ///
+    /// Nobody vouches for that checksum. It is there for other ZIP readers, and for unsigned
+    /// packages it is all there is.
+    pub fn check_image(&self, file: &File) -> Result<(), ArchiveError> {
+        let ImageEntry { offset, size, crc32 } = self.image;
+        let mut hasher = crc32fast::Hasher::new();
+        let mut done = 0;
+        while done < size {
+            let piece = (size - done).min(limits::PIECE);
+            hasher.update(&read_at(file, offset + done, piece, "fs.img")?);
+            done += piece;
+        }
+        match hasher.finalize() == crc32 {
+            true => Ok(()),
+            false => Err(ArchiveError::Checksum {
+                entry: EntryName::Image,
+            }),
+        }
+    }
 }
 
 /// The end record, as far as it does not follow from the rest.

@@ -1,0 +1,27 @@
+//! `gen-key`.
+
+use std::path::PathBuf;
+
+use northstar_npk::key::SecretKey;
+
+use crate::output::Output;
+
+/// Make a key pair: NAME.key, to sign packages with, and NAME.pub, to check them with
+///
+/// Existing files are never overwritten.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Name of the files, without extension
+    #[arg(long)]
+    name: String,
+    /// Existing directory to write them to
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> anyhow::Result<()> {
+    let key = SecretKey::generate()?;
+    let paths = key.write_pair(&arguments.out, &arguments.name)?;
+    output.line(paths.secret.display())?;
+    output.line(paths.public.display())
+}
