@@ -1,0 +1,197 @@
+//! One connection, from its first byte to its end.
+//!
+//! Two futures in one task: one serves the requests in their order, the other writes the answers and notifications. So
+//! notifications go out while a request is being worked on, and a package is read even while the client reads nothing.
+
+use super::{
+    Context, handshake,
+    handshake::HandshakeError,
+    input::{Budget, Input},
+    output::{self, Notifications, WriteError},
+    peer::Peer,
+    requests::{End, Requests},
+    slots::{Established, Full, Pending},
+    translate,
+};
+use crate::{config::ConnectionOptions, supervisor::report};
+use northstar_api::{Connect, ConnectAck, ConnectNack, Message};
+use northstar_manifest::Permissions;
+use std::{io, pin::pin, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    time::{Instant, timeout},
+};
+use tracing::{debug, info};
+
+/// How long a client may take to read the rest and to close when the connection is ended by the daemon.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// A client that has connected.
+pub(super) struct Client {
+    pub peer: Peer,
+    pub permissions: Permissions,
+    pub options: ConnectionOptions,
+    /// Its place at the listener; containers have none.
+    pub pending: Option<Pending>,
+    pub budget: Budget,
+}
+
+/// Why a connection never served a request.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("the daemon ends")]
+    Cancelled,
+    #[error("it made place for a newer one")]
+    Evicted,
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    #[error(transparent)]
+    Full(#[from] Full),
+    #[error("refused: {0:?}")]
+    Nack(ConnectNack),
+    #[error("the connection broke")]
+    Io(#[from] io::Error),
+    #[error("the client does not read")]
+    Stalled,
+}
+
+/// Why an established connection ended.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error(transparent)]
+    Requests(#[from] End),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// Serves a client until the connection ends, for whatever reason.
+pub(super) async fn serve<R, W>(input: R, mut output: W, mut client: Client, context: Context)
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let mut input = Input::new(input, client.budget.clone());
+    let (connect, _place) = match greet(&mut input, &mut output, &mut client, &context).await {
+        Ok(accepted) => accepted,
+        Err(refusal) => {
+            // Whoever wants to fill the log needs no more than a connection: below the default level.
+            debug!("{}: connection refused: {}", client.peer, report(&refusal));
+            return;
+        }
+    };
+    info!(
+        "{}: connected, permissions: {}",
+        client.peer, client.permissions
+    );
+    let ended = converse(&mut input, output, &client, &context, &connect).await;
+    info!("{}: disconnected: {}", client.peer, report(&ended));
+}
+
+/// The handshake. Returns what the client said and its place.
+async fn greet<R, W>(
+    input: &mut Input<R>,
+    output: &mut W,
+    client: &mut Client,
+    context: &Context,
+) -> Result<(Connect, Option<Established>), Refusal>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let pending = client.pending.take();
+    let evicted = async {
+        match &pending {
+            Some(pending) => pending.evicted().await,
+            None => std::future::pending().await,
+        }
+    };
+    let connect = tokio::select! {
+        () = context.cancel.cancelled() => return Err(Refusal::Cancelled),
+        () = evicted => return Err(Refusal::Evicted),
+        connect = handshake::receive(input, client.options.connect_timeout) => connect?,
+    };
+    if let Err(nack) = handshake::judge(&connect, &client.permissions) {
+        let message = Message::ConnectNack(nack.clone());
+        timeout(FAREWELL, send(output, &message))
+            .await
+            .map_err(|_| Refusal::Stalled)??;
+        output.shutdown().await?;
+        input.drain(Instant::now() + FAREWELL).await;
+        return Err(Refusal::Nack(nack));
+    }
+    let place = match (pending, client.peer.origin()) {
+        (Some(pending), Some(origin)) => Some(pending.establish(origin)?),
+        _ => None,
+    };
+    Ok((connect, place))
+}
+
+async fn send<W: AsyncWrite + Unpin>(output: &mut W, message: &Message) -> io::Result<()> {
+    let line = translate::line(message).map_err(io::Error::other)?;
+    output.write_all(&line).await
+}
+
+/// Everything after the handshake.
+async fn converse<R, W>(
+    input: &mut Input<R>,
+    output: W,
+    client: &Client,
+    context: &Context,
+    connect: &Connect,
+) -> Ended
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    // Before the acknowledgement: what happens after the client has it, it will be told.
+    let subscribed = connect.subscribe_notifications;
+    let notifications = Notifications(subscribed.then(|| context.handle.subscribe()));
+    let (outbox, mut output) = output::outbox(output, client.options.stall_timeout);
+    let ended = {
+        let requests = async {
+            // Gone when this future is done: then the other one finishes.
+            let outbox = outbox;
+            if let Err(error) = outbox.send(&Message::ConnectAck(ConnectAck), None).await {
+                return error.into();
+            }
+            let mut requests = Requests {
+                client,
+                context,
+                input: &mut *input,
+                subscribed,
+            };
+            tokio::select! {
+                biased;
+                end = requests.serve(&outbox) => end,
+                () = context.cancel.cancelled() => End::Cancelled,
+            }
+        };
+        let mut requests = pin!(requests);
+        let mut delivery = pin!(output.deliver(notifications));
+        tokio::select! {
+            biased;
+            end = &mut requests => {
+                let patience = match end {
+                    End::Cancelled => FAREWELL,
+                    _ => client.options.stall_timeout,
+                };
+                // What was answered is still sent; the reason for the end stays the first one.
+                let _ = timeout(patience, &mut delivery).await;
+                Ended::Requests(end)
+            }
+            delivered = &mut delivery => match delivered {
+                Ok(()) => Ended::Requests(End::Closed),
+                Err(error) => Ended::Write(error),
+            },
+        }
+    };
+    let patience = match &ended {
+        Ended::Requests(End::Closed) | Ended::Write(_) => return ended,
+        // The client is still sending a package, and looks for the answer when it has sent all of it.
+        Ended::Requests(End::Oversized { .. } | End::Stream(_)) => client.options.stall_timeout,
+        Ended::Requests(_) => FAREWELL,
+    };
+    output.close().await;
+    input.drain(Instant::now() + patience).await;
+    ended
+}

@@ -1,0 +1,216 @@
+//! The stream of an install: exactly `size` raw bytes behind the request's line.
+//!
+//! The client writes all of them before it reads the answer. So whatever the answer is, all bytes are read first; what
+//! nobody wants is thrown away. The bytes go straight to the supervisor's [`InstallSlot`]: this connection waits for
+//! the disk, nobody else does.
+
+use super::{input::Input, translate};
+use crate::{config::ConnectionOptions, supervisor::InstallSlot};
+use bytes::Bytes;
+use northstar_api as api;
+use northstar_manifest::Container;
+use std::{io, time::Duration};
+use tokio::{
+    io::AsyncRead,
+    time::{Instant, timeout},
+};
+
+/// The stream did not arrive: the connection cannot be used any more.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StreamError {
+    #[error("the connection broke within a package")]
+    Io(#[from] io::Error),
+    #[error("the connection was closed {missing} bytes before the end of a package")]
+    Truncated { missing: u64 },
+    #[error("no byte of a package arrived for {0:?}")]
+    Stalled(Duration),
+    #[error("a package arrived with less than {rate} bytes per second")]
+    TooSlow { rate: u32 },
+}
+
+/// Reads `size` bytes into `slot`, or into nothing if there is none. The inner result is the install's own.
+pub(super) async fn receive<R: AsyncRead + Unpin>(
+    input: &mut Input<R>,
+    size: u64,
+    mut slot: Result<InstallSlot, api::Error>,
+    options: &ConnectionOptions,
+) -> Result<Result<Container, api::Error>, StreamError> {
+    let mut body = Body::new(size, options);
+    while let Some(chunk) = body.next(input).await? {
+        if let Ok(open) = &mut slot {
+            // The slot's last word is its answer; what it has staged goes with it.
+            if let Err(error) = open.write(chunk).await {
+                slot = Err(translate::error(error));
+            }
+        }
+    }
+    match slot {
+        Ok(slot) => Ok(slot.finish().await.map_err(translate::error)),
+        Err(error) => Ok(Err(error)),
+    }
+}
+
+/// Reads `size` bytes and throws them away.
+pub(super) async fn discard<R: AsyncRead + Unpin>(
+    input: &mut Input<R>,
+    size: u64,
+    options: &ConnectionOptions,
+) -> Result<(), StreamError> {
+    let mut body = Body::new(size, options);
+    while body.next(input).await?.is_some() {}
+    Ok(())
+}
+
+/// The bytes that are still to come, and how long they may keep us waiting.
+///
+/// No pause may be longer than the timeout. In total the stream may take the timeout and what its bytes take at the
+/// lowest rate: each byte that arrives earns the time for the next. Only the time spent waiting for the client counts,
+/// not the time the disk needs.
+#[derive(Debug)]
+struct Body {
+    missing: u64,
+    pause: Duration,
+    rate: u32,
+    left: Duration,
+}
+
+impl Body {
+    fn new(size: u64, options: &ConnectionOptions) -> Body {
+        Body {
+            missing: size,
+            pause: options.npk_stream_timeout,
+            rate: options.npk_min_rate.get(),
+            left: options.npk_stream_timeout,
+        }
+    }
+
+    /// The next bytes; `None` after the last one.
+    async fn next<R: AsyncRead + Unpin>(
+        &mut self,
+        input: &mut Input<R>,
+    ) -> Result<Option<Bytes>, StreamError> {
+        if self.missing == 0 {
+            return Ok(None);
+        }
+        let asked = Instant::now();
+        let chunk = match timeout(self.pause.min(self.left), input.chunk(self.missing)).await {
+            Ok(chunk) => chunk?,
+            Err(_) if self.left < self.pause => {
+                return Err(StreamError::TooSlow { rate: self.rate });
+            }
+            Err(_) => return Err(StreamError::Stalled(self.pause)),
+        };
+        if chunk.is_empty() {
+            let missing = self.missing;
+            return Err(StreamError::Truncated { missing });
+        }
+        self.missing = self.missing.saturating_sub(chunk.len() as u64);
+        let earned = Duration::from_secs_f64(chunk.len() as f64 / f64::from(self.rate));
+        self.left = self
+            .left
+            .saturating_sub(asked.elapsed())
+            .saturating_add(earned);
+        Ok(Some(chunk))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::input::Budget, *};
+    use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+
+    fn options() -> ConnectionOptions {
+        ConnectionOptions {
+            npk_stream_timeout: Duration::from_secs(10),
+            npk_min_rate: 100.try_into().unwrap(),
+            ..ConnectionOptions::default()
+        }
+    }
+
+    fn refusal() -> api::Error {
+        let repository = "r".to_owned();
+        api::Error::InvalidRepository { repository }
+    }
+
+    async fn refused(
+        server: DuplexStream,
+        size: u64,
+    ) -> Result<Result<Container, api::Error>, StreamError> {
+        let mut input = Input::new(server, Budget::for_lines_of(0));
+        receive(&mut input, size, Err(refusal()), &options()).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_package_is_read_to_its_end_and_no_further() {
+        let (mut client, server) = duplex(1 << 20);
+        let mut input = Input::new(server, Budget::for_lines_of(0));
+        client.write_all(&[b'x'; 300_000]).await.unwrap();
+        client.write_all(b"next\n").await.unwrap();
+        let answer = receive(&mut input, 300_000, Err(refusal()), &options())
+            .await
+            .unwrap();
+        assert!(
+            matches!(answer, Err(api::Error::InvalidRepository { .. })),
+            "{answer:?}"
+        );
+        assert_eq!(input.chunk(5).await.unwrap(), "next\n");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_leaves_early_is_noticed() {
+        let (mut client, server) = duplex(64);
+        client.write_all(b"12345").await.unwrap();
+        drop(client);
+        let error = refused(server, 7).await.unwrap_err();
+        assert!(
+            matches!(error, StreamError::Truncated { missing: 2 }),
+            "{error:?}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_ends_the_stream() {
+        let (mut client, server) = duplex(1 << 20);
+        client.write_all(&[0; 5000]).await.unwrap();
+        let started = Instant::now();
+        let error = refused(server, 5001).await.unwrap_err();
+        assert!(matches!(error, StreamError::Stalled(_)), "{error:?}");
+        assert_eq!(started.elapsed().as_secs(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_byte_per_second_is_too_slow() {
+        let (mut client, server) = duplex(64);
+        let started = Instant::now();
+        let trickle = async {
+            while client.write_all(b"x").await.is_ok() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        };
+        let error = tokio::select! {
+            answer = refused(server, 1 << 20) => answer.unwrap_err(),
+            () = trickle => panic!("the pipe broke"),
+        };
+        assert!(
+            matches!(error, StreamError::TooSlow { rate: 100 }),
+            "{error:?}"
+        );
+        assert_eq!(started.elapsed().as_secs(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_keeps_to_the_lowest_rate_is_never_cut() {
+        let (mut client, server) = duplex(64);
+        let send = async {
+            for _ in 0..100 {
+                client.write_all(&[b'x'; 200]).await.unwrap();
+                tokio::time::sleep(Duration::from_secs(2)).await;
+            }
+        };
+        let (answer, ()) = tokio::join!(refused(server, 20_000), send);
+        assert!(matches!(
+            answer.unwrap(),
+            Err(api::Error::InvalidRepository { .. })
+        ));
+    }
+}

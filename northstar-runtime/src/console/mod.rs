@@ -1,0 +1,144 @@
+//! The console: what speaks to clients. It parses, authorises and translates; nothing is decided here that is not
+//! about the connection itself. The protocol's words are `northstar-api`'s, the answers are the supervisor's.
+//!
+//! ```text
+//! listener -- accept --> slots (pending) --> handshake --> slots (established) --> connection
+//!                                                                                   |      |
+//!                                      input (lines, raw bytes) --> requests <------+      +------> output
+//!                                                                    |  permissions                  ^   ^
+//!                                                                    |  throttle           answers --+   |
+//!                                                                    |  install            notifications-+
+//!                                                                    v
+//!                                                        translate <--> supervisor::Handle
+//! ```
+//!
+//! A container has one connected console, made by the daemon: it goes straight to the handshake.
+//!
+//! Whatever a client sends or does not send, it costs a bounded amount of memory and time and affects its own
+//! connection only.
+
+mod connection;
+mod handshake;
+mod input;
+mod install;
+mod listener;
+mod output;
+mod peer;
+mod permissions;
+mod requests;
+mod slots;
+mod socket;
+#[cfg(test)]
+mod tests;
+mod throttle;
+mod token;
+mod translate;
+
+pub use socket::ListenError;
+pub use token::TokenKeyError;
+
+use crate::{
+    config::{self, ConnectionOptions},
+    supervisor::Handle,
+};
+use connection::Client;
+use input::Budget;
+use northstar_manifest::{Container, Permissions};
+use peer::Peer;
+use std::sync::Arc;
+use token::Tokens;
+use tokio::{net::UnixStream, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+/// Long lines of all containers share this much memory, or what one line may need.
+const CONTAINER_LINES: usize = 1024 * 1024;
+
+/// All consoles of the daemon. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Console {
+    context: Context,
+    container_lines: Budget,
+}
+
+/// What every connection needs of the daemon.
+#[derive(Clone, Debug)]
+struct Context {
+    handle: Handle,
+    tokens: Arc<Tokens>,
+    cancel: CancellationToken,
+}
+
+/// Listeners that run.
+#[derive(Debug)]
+pub struct Listening {
+    /// The URLs under which they can be reached, with the ports that were chosen.
+    pub urls: Vec<String>,
+    /// Their tasks, which end after the console was cancelled and the last connection has closed.
+    pub tasks: JoinSet<()>,
+}
+
+impl Console {
+    /// The consoles of one daemon, with a token key of its own. When `cancel` is cancelled no connection is accepted
+    /// any more, and those that are open get what was already on its way to them and are closed.
+    pub fn new(handle: Handle, cancel: CancellationToken) -> Result<Console, TokenKeyError> {
+        let tokens = Arc::new(Tokens::new()?);
+        Ok(Console {
+            context: Context {
+                handle,
+                tokens,
+                cancel,
+            },
+            container_lines: Budget::for_lines_of(CONTAINER_LINES),
+        })
+    }
+
+    /// Binds all configured addresses and serves them. Nothing is served if one of them cannot be bound.
+    pub async fn listen(&self, listeners: &[config::Listener]) -> Result<Listening, ListenError> {
+        let mut bound = Vec::new();
+        for listener in listeners {
+            match socket::bind_all(&listener.address).await {
+                Ok(sockets) => bound.push((sockets, listener.clone())),
+                Err(error) => {
+                    bound
+                        .iter()
+                        .flat_map(|(sockets, _)| sockets)
+                        .for_each(socket::Bound::remove);
+                    return Err(error);
+                }
+            }
+        }
+        let mut listening = Listening {
+            urls: bound
+                .iter()
+                .flat_map(|(sockets, _)| sockets)
+                .map(socket::Bound::url)
+                .collect(),
+            tasks: JoinSet::new(),
+        };
+        for (sockets, listener) in bound {
+            listening
+                .tasks
+                .spawn(listener::serve(sockets, listener, self.context.clone()));
+        }
+        Ok(listening)
+    }
+
+    /// Serves the console of a container on the daemon's end of its socket, until either side closes it.
+    pub async fn serve_container(
+        &self,
+        stream: UnixStream,
+        container: Container,
+        permissions: Permissions,
+        options: ConnectionOptions,
+    ) {
+        let (input, output) = stream.into_split();
+        let client = Client {
+            peer: Peer::Container(container),
+            permissions,
+            options,
+            pending: None,
+            budget: self.container_lines.clone(),
+        };
+        connection::serve(input, output, client, self.context.clone()).await;
+    }
+}

@@ -1,0 +1,193 @@
+//! What a client is sent: the answers to its requests in their order, and the notifications it subscribed to.
+//!
+//! One future writes. Answers wait for it in an outbox of bounded size; notifications wait in the supervisor's ring,
+//! which all clients share. A client that does not read for too long is disconnected, and so is one that fell so far
+//! behind that the ring has lost notifications it should have got: a gap would be worse, because a client of 0.9.2 has
+//! no way to see it, and reconnecting with a fresh `list` is what it does anyway.
+
+use super::translate;
+use crate::supervisor::Event;
+use bytes::BytesMut;
+use northstar_api::{Message, codec::CodecError};
+use std::{io, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncWrite, AsyncWriteExt},
+    sync::{
+        OwnedSemaphorePermit, Semaphore,
+        broadcast::{self, error::RecvError, error::TryRecvError},
+        mpsc,
+    },
+    time::timeout,
+};
+
+/// Bytes of answers that wait to be written. A longer answer waits until it is alone.
+const ROOM: u32 = 64 * 1024;
+/// Bytes after which no more is added to one write.
+const BATCH: usize = 64 * 1024;
+
+/// A message on its way to the client.
+#[derive(Debug)]
+struct Outgoing {
+    line: BytesMut,
+    _room: OwnedSemaphorePermit,
+    _memory: Option<OwnedSemaphorePermit>,
+}
+
+/// Where answers are put.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    queue: mpsc::UnboundedSender<Outgoing>,
+    room: Arc<Semaphore>,
+}
+
+/// Why an answer is not sent.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SendError {
+    #[error("nothing more is written")]
+    Closed,
+    #[error("an answer cannot be encoded")]
+    Encode(#[from] CodecError),
+}
+
+/// Why nothing more can be written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WriteError {
+    #[error("the connection broke")]
+    Io(#[from] io::Error),
+    #[error("the client did not read for {0:?}")]
+    Stalled(Duration),
+    #[error("the client missed {0} notifications")]
+    Lagged(u64),
+    #[error("a notification cannot be encoded")]
+    Encode(#[from] CodecError),
+}
+
+/// The sending half of a connection.
+#[derive(Debug)]
+pub(super) struct Output<W> {
+    io: W,
+    queue: mpsc::UnboundedReceiver<Outgoing>,
+    stall: Duration,
+}
+
+/// The two ends of an outbox that writes to `io`.
+pub(super) fn outbox<W: AsyncWrite + Unpin>(io: W, stall: Duration) -> (Outbox, Output<W>) {
+    let (sender, queue) = mpsc::unbounded_channel();
+    let room = Arc::new(Semaphore::new(ROOM as usize));
+    let outbox = Outbox {
+        queue: sender,
+        room,
+    };
+    (outbox, Output { io, queue, stall })
+}
+
+impl Outbox {
+    /// Queues a message, once there is room for it. `memory` is given back when it is written.
+    pub(super) async fn send(
+        &self,
+        message: &Message,
+        memory: Option<OwnedSemaphorePermit>,
+    ) -> Result<(), SendError> {
+        let line = translate::line(message)?;
+        let size = u32::try_from(line.len()).map_or(ROOM, |size| size.min(ROOM));
+        let room = Arc::clone(&self.room).acquire_many_owned(size).await;
+        let outgoing = Outgoing {
+            line,
+            _room: room.map_err(|_| SendError::Closed)?,
+            _memory: memory,
+        };
+        self.queue.send(outgoing).map_err(|_| SendError::Closed)
+    }
+}
+
+/// The notifications of a client that subscribed, or none for ever.
+#[derive(Debug)]
+pub(super) struct Notifications(pub Option<broadcast::Receiver<Event>>);
+
+impl Notifications {
+    /// The next notification; `None` when there will be no more.
+    async fn next(&mut self) -> Result<Option<BytesMut>, WriteError> {
+        let Some(events) = &mut self.0 else {
+            return std::future::pending().await;
+        };
+        match events.recv().await {
+            Ok(event) => Ok(Some(translate::line(&translate::notification(event))?)),
+            Err(RecvError::Lagged(missed)) => Err(WriteError::Lagged(missed)),
+            Err(RecvError::Closed) => {
+                self.0 = None;
+                Ok(None)
+            }
+        }
+    }
+
+    /// A notification that is there already.
+    fn ready(&mut self) -> Result<Option<BytesMut>, WriteError> {
+        match self.0.as_mut().map(broadcast::Receiver::try_recv) {
+            Some(Ok(event)) => Ok(Some(translate::line(&translate::notification(event))?)),
+            Some(Err(TryRecvError::Lagged(missed))) => Err(WriteError::Lagged(missed)),
+            Some(Err(TryRecvError::Empty | TryRecvError::Closed)) | None => Ok(None),
+        }
+    }
+}
+
+impl<W: AsyncWrite + Unpin> Output<W> {
+    /// Writes answers and notifications until all ends of the outbox are gone, and what is there then.
+    pub(super) async fn deliver(
+        &mut self,
+        mut notifications: Notifications,
+    ) -> Result<(), WriteError> {
+        let mut batch: Vec<u8> = Vec::new();
+        // What was taken from the outbox makes room there when it is written, not before.
+        let mut written = Vec::new();
+        loop {
+            let more = tokio::select! {
+                biased;
+                outgoing = self.queue.recv() => match outgoing {
+                    Some(outgoing) => {
+                        batch.extend_from_slice(&outgoing.line);
+                        written.push(outgoing);
+                        true
+                    }
+                    None => false,
+                },
+                notification = notifications.next() => {
+                    batch.extend(notification?.unwrap_or_default());
+                    true
+                }
+            };
+            while batch.len() < BATCH {
+                if let Ok(outgoing) = self.queue.try_recv() {
+                    batch.extend_from_slice(&outgoing.line);
+                    written.push(outgoing);
+                } else if let Some(line) = notifications.ready()? {
+                    batch.extend(line);
+                } else {
+                    break;
+                }
+            }
+            self.write(&batch).await?;
+            written.clear();
+            if !more && batch.is_empty() {
+                return Ok(());
+            }
+            batch.clear();
+            batch.shrink_to(BATCH);
+        }
+    }
+
+    /// Says that nothing more will come.
+    pub(super) async fn close(&mut self) {
+        // The client may be gone already.
+        let _ = timeout(self.stall, self.io.shutdown()).await;
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        for part in bytes.chunks(BATCH) {
+            match timeout(self.stall, self.io.write_all(part)).await {
+                Ok(result) => result?,
+                Err(_) => return Err(WriteError::Stalled(self.stall)),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,216 @@
+//! How many connections one listener carries.
+//!
+//! A connection is *pending* until its `connect` was answered, then *established*. The two are counted apart, so that
+//! clients that never say a word cannot take the places of those that work: a new pending connection ends the oldest
+//! one when there are too many, and an established one counts against the total and against its peer.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::peer::Origin;
+use crate::config::ListenerOptions;
+
+/// The places of one listener.
+#[derive(Debug)]
+pub(super) struct Slots {
+    limits: ListenerOptions,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Ids are handed out in order: the first is the oldest.
+    next: u64,
+    pending: BTreeMap<u64, CancellationToken>,
+    established: usize,
+    by_origin: HashMap<Origin, usize>,
+}
+
+/// The place of a connection that has not completed `connect`. Dropping it gives it back.
+#[derive(Debug)]
+pub(super) struct Pending {
+    slots: Arc<Slots>,
+    id: u64,
+    evicted: CancellationToken,
+}
+
+/// The place of a connection that has completed `connect`. Dropping it gives it back.
+#[derive(Debug)]
+pub(super) struct Established {
+    slots: Arc<Slots>,
+    origin: Origin,
+}
+
+/// There is no place for one more established connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Full {
+    #[error("the listener has {0} connections, as many as it may have")]
+    Listener(usize),
+    #[error("the peer has {0} connections, as many as it may have")]
+    Peer(usize),
+}
+
+impl Slots {
+    pub(super) fn new(limits: ListenerOptions) -> Arc<Slots> {
+        Arc::new(Slots {
+            limits,
+            state: Mutex::default(),
+        })
+    }
+
+    /// A place for a new connection. Takes it from the oldest pending one if there is none left.
+    pub(super) fn admit(self: &Arc<Slots>) -> Pending {
+        let evicted = CancellationToken::new();
+        let mut state = self.state();
+        while state.pending.len() >= self.limits.max_pending_connections {
+            state.evict_oldest();
+        }
+        let id = state.next;
+        state.next += 1;
+        state.pending.insert(id, evicted.clone());
+        drop(state);
+        Pending {
+            slots: Arc::clone(self),
+            id,
+            evicted,
+        }
+    }
+
+    /// Ends the oldest pending connection, for its descriptor.
+    pub(super) fn evict_oldest(&self) {
+        self.state().evict_oldest();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // The counters are changed in one go: a panic elsewhere leaves them right.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn evict_oldest(&mut self) {
+        if let Some((_, evicted)) = self.pending.pop_first() {
+            evicted.cancel();
+        }
+    }
+}
+
+impl Pending {
+    /// Resolves when the place was given to a newer connection.
+    pub(super) async fn evicted(&self) {
+        self.evicted.cancelled().await;
+    }
+
+    /// The connection has completed `connect`.
+    pub(super) fn establish(self, origin: Origin) -> Result<Established, Full> {
+        let limits = &self.slots.limits;
+        let mut state = self.slots.state();
+        if state.established >= limits.max_connections {
+            return Err(Full::Listener(state.established));
+        }
+        let of_origin = state.by_origin.entry(origin).or_default();
+        if *of_origin >= limits.max_connections_per_peer {
+            return Err(Full::Peer(*of_origin));
+        }
+        *of_origin += 1;
+        state.established += 1;
+        drop(state);
+        Ok(Established {
+            slots: Arc::clone(&self.slots),
+            origin,
+        })
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.slots.state().pending.remove(&self.id);
+    }
+}
+
+impl Drop for Established {
+    fn drop(&mut self) {
+        let mut state = self.slots.state();
+        state.established = state.established.saturating_sub(1);
+        if let Some(of_origin) = state.by_origin.get_mut(&self.origin) {
+            *of_origin = of_origin.saturating_sub(1);
+            if *of_origin == 0 {
+                state.by_origin.remove(&self.origin);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+
+    const ONE: Origin = Origin::User(1);
+    const TWO: Origin = Origin::User(2);
+
+    fn slots(total: usize, per_peer: usize, pending: usize) -> Arc<Slots> {
+        Slots::new(ListenerOptions {
+            max_connections: total,
+            max_connections_per_peer: per_peer,
+            max_pending_connections: pending,
+        })
+    }
+
+    fn is_evicted(pending: &Pending) -> bool {
+        pending.evicted().now_or_never().is_some()
+    }
+
+    #[test]
+    fn the_oldest_pending_connection_is_evicted_first() {
+        let slots = slots(9, 9, 2);
+        let first = slots.admit();
+        let second = slots.admit();
+        assert!(!is_evicted(&first));
+        let third = slots.admit();
+        assert!(is_evicted(&first) && !is_evicted(&second));
+        // Whoever is evicted has no place to give back.
+        drop(first);
+        drop(third);
+        let _fourth = slots.admit();
+        assert!(!is_evicted(&second));
+        slots.evict_oldest();
+        assert!(is_evicted(&second));
+    }
+
+    #[test]
+    fn an_established_connection_is_no_longer_pending() {
+        let slots = slots(9, 9, 1);
+        let _established = slots.admit().establish(ONE).unwrap();
+        let pending = slots.admit();
+        assert!(!is_evicted(&pending));
+        assert_eq!(slots.state().pending.len(), 1);
+    }
+
+    #[test]
+    fn the_total_and_the_peer_have_their_limits() {
+        let slots = slots(3, 2, 9);
+        let a = slots.admit().establish(ONE).unwrap();
+        let _b = slots.admit().establish(ONE).unwrap();
+        assert_eq!(slots.admit().establish(ONE).unwrap_err(), Full::Peer(2));
+        let _c = slots.admit().establish(TWO).unwrap();
+        assert_eq!(slots.admit().establish(TWO).unwrap_err(), Full::Listener(3));
+        drop(a);
+        let _d = slots.admit().establish(ONE).unwrap();
+    }
+
+    #[test]
+    fn everything_is_given_back() {
+        let slots = slots(3, 2, 9);
+        for _ in 0..10 {
+            drop(slots.admit().establish(ONE).unwrap());
+            drop(slots.admit());
+        }
+        let state = slots.state();
+        assert_eq!((state.pending.len(), state.established), (0, 0));
+        assert!(state.by_origin.is_empty());
+    }
+}

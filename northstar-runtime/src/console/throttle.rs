@@ -1,0 +1,83 @@
+//! A limit on the requests per second of one connection. What comes too fast is delayed, never refused.
+
+use std::{num::NonZeroU32, time::Duration};
+use tokio::time::{Instant, sleep_until};
+
+/// How much of a pause may be made up for by a burst.
+const BURST: Duration = Duration::from_secs(1);
+
+/// Spaces requests so that on average at most `rate` pass per second.
+///
+/// The generic cell rate algorithm: `due` is the time at which a client that kept exactly to the rate would send its
+/// next request. Who is early by less than [`BURST`] passes.
+#[derive(Debug)]
+pub(super) struct Throttle {
+    interval: Duration,
+    due: Instant,
+}
+
+impl Throttle {
+    pub(super) fn new(rate: NonZeroU32) -> Throttle {
+        Throttle {
+            interval: Duration::from_secs(1) / rate.get(),
+            due: Instant::now(),
+        }
+    }
+
+    /// Waits until one more request may pass.
+    pub(super) async fn pass(&mut self) {
+        let now = Instant::now();
+        let due = self.due.max(now);
+        self.due = due + self.interval;
+        if due > now + BURST {
+            sleep_until(due - BURST).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn throttle(rate: u32) -> Throttle {
+        Throttle::new(NonZeroU32::new(rate).unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_of_one_second_passes_at_once_and_the_rest_at_the_rate() {
+        let started = Instant::now();
+        let mut throttle = throttle(100);
+        for _ in 0..=100 {
+            throttle.pass().await;
+        }
+        assert_eq!(started.elapsed(), Duration::ZERO);
+        for _ in 0..200 {
+            throttle.pass().await;
+        }
+        assert_eq!(started.elapsed().as_secs_f64().round(), 2.0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_is_worth_one_second_and_not_more() {
+        let mut throttle = throttle(10);
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        let started = Instant::now();
+        for _ in 0..=10 {
+            throttle.pass().await;
+        }
+        assert_eq!(started.elapsed(), Duration::ZERO);
+        throttle.pass().await;
+        assert!(started.elapsed() >= Duration::from_millis(99));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_keeps_to_the_rate_never_waits() {
+        let mut throttle = throttle(10);
+        for _ in 0..100 {
+            let asked = Instant::now();
+            throttle.pass().await;
+            assert_eq!(asked.elapsed(), Duration::ZERO);
+            tokio::time::advance(Duration::from_millis(100)).await;
+        }
+    }
+}
