@@ -54,26 +54,38 @@ pub fn adopt(number: RawFd) -> Result<OwnedFd> {
 /// # Errors
 /// The errno of close_range(2).
 pub fn close_all_except(_proof: &Child, keep: &[BorrowedFd<'_>]) -> Result<()> {
-    let mut numbers = keep.iter().map(|fd| fd.as_raw_fd()).collect::<Vec<_>>();
-    numbers.sort_unstable();
-    let mut first = FIRST;
-    for number in numbers {
-        if number > first {
-            close_range(first, number.saturating_sub(1), 0)?;
-        }
-        if number >= first {
-            first = number.saturating_add(1);
-        }
-    }
-    close_range(first, RawFd::MAX, 0)
+    let numbers = keep.iter().map(|fd| fd.as_raw_fd()).collect::<Vec<_>>();
+    gaps(&numbers).try_for_each(|(first, last)| close_range(first, last, 0))
 }
 
-/// Marks every descriptor from number `first` on close-on-exec; closes nothing.
+/// Marks every descriptor close-on-exec, except the standard streams and the numbers in `keep`.
+/// Closes nothing.
 ///
 /// # Errors
 /// The errno of close_range(2); EINVAL before Linux 5.11.
-pub fn set_cloexec_from(first: RawFd) -> Result<()> {
-    close_range(first, RawFd::MAX, libc::CLOSE_RANGE_CLOEXEC)
+pub fn set_cloexec_except(keep: &[RawFd]) -> Result<()> {
+    gaps(keep).try_for_each(|(first, last)| close_range(first, last, libc::CLOSE_RANGE_CLOEXEC))
+}
+
+/// The ranges of numbers from [`FIRST`] on without those in `keep`.
+fn gaps(keep: &[RawFd]) -> impl Iterator<Item = (RawFd, RawFd)> + use<> {
+    let keep = keep
+        .iter()
+        .copied()
+        .filter(|number| *number >= FIRST)
+        .collect::<BTreeSet<_>>();
+    let starts = [FIRST]
+        .into_iter()
+        .chain(keep.iter().map(|n| n.saturating_add(1)));
+    let starts = starts.collect::<Vec<_>>();
+    let ends = keep
+        .into_iter()
+        .map(|n| n.saturating_sub(1))
+        .chain([RawFd::MAX]);
+    starts
+        .into_iter()
+        .zip(ends)
+        .filter(|(first, last)| first <= last)
 }
 
 fn close_range(first: RawFd, last: RawFd, flags: libc::c_uint) -> Result<()> {
@@ -159,6 +171,14 @@ mod tests {
         for number in [-1, 0, 1, 2, 1_000_000] {
             assert_eq!(adopt(number).unwrap_err().errno(), libc::EBADF, "{number}");
         }
+    }
+
+    #[test]
+    fn gaps_leave_out_what_is_kept() {
+        let of = |keep: &[RawFd]| gaps(keep).collect::<Vec<_>>();
+        assert_eq!(of(&[]), [(3, RawFd::MAX)]);
+        assert_eq!(of(&[0, 1, 2, 3]), [(4, RawFd::MAX)]);
+        assert_eq!(of(&[9, 5, 5, 6]), [(3, 4), (7, 8), (10, RawFd::MAX)]);
     }
 
     #[test]

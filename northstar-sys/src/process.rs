@@ -148,6 +148,21 @@ pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
     check("pidfd_send_signal", returned, || format!("signal {signal}")).map(drop)
 }
 
+/// Sends `signal`, any number of signal(7) including real-time ones, to the process group `group`.
+///
+/// # Errors
+/// EINVAL for a group that is not positive or a bad signal; the errno of kill(2).
+pub fn kill_group(group: i32, signal: i32) -> Result<()> {
+    let describe = || format!("group {group}, signal {signal}");
+    // 0 and 1 have meanings of their own to kill(2): the caller's group, and everybody.
+    if group <= 1 {
+        return Err(Error::from_errno("kill", describe(), libc::EINVAL));
+    }
+    // SAFETY: kill takes two numbers and touches no memory.
+    let returned = unsafe { libc::kill(group.saturating_neg(), signal) };
+    check("kill", returned.into(), describe).map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,6 +182,17 @@ mod tests {
     fn threads_are_not_counted_outside_a_procfs() {
         let root = File::open("/").unwrap();
         assert_eq!(threads(root.as_fd()).unwrap_err().errno(), libc::ENOSYS);
+    }
+
+    #[test]
+    fn groups_with_a_special_meaning_are_refused() {
+        for group in [1, 0, -1, i32::MIN] {
+            assert_eq!(
+                kill_group(group, 0).unwrap_err().errno(),
+                libc::EINVAL,
+                "{group}"
+            );
+        }
     }
 
     #[test]

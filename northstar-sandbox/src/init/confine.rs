@@ -1,0 +1,167 @@
+//! Runs in init, after fork. What is left of init's privileges once the payload exists: no
+//! capabilities, no way to get any, and a handful of system calls.
+//!
+//! Init stays user 0 so that the payload, another user, can neither trace nor signal it. Without
+//! capabilities user 0 may not signal other users either; for that init keeps the payload's user
+//! as its saved user id and borrows it for the moment of a kill(2).
+
+use std::os::fd::OwnedFd;
+use std::str::FromStr;
+
+use caps::{CapSet, Capability};
+use northstar_sys::{process, seccomp};
+use rustix::io::Errno;
+use rustix::process::{DumpableBehavior, Signal, Uid};
+use rustix::thread::CapabilitiesSecureBits;
+use syscalls::Sysno;
+
+use super::forker_is_alive;
+use crate::payload::capabilities::drop_bounding;
+use crate::plan::{CapabilitySet, ExecPlan};
+use crate::step::{At, Step, StepError};
+
+/// On whose authority init signals the payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Authority {
+    /// As this user, borrowed.
+    User(u32),
+    /// By CAP_KILL, the one capability init keeps: a payload that may change its user has no
+    /// user to borrow. It reaches no further than init's own pid namespace.
+    Capability(u32),
+}
+
+impl Authority {
+    pub(super) fn for_payload(plan: &ExecPlan) -> Authority {
+        if plan.capabilities.contains(Capability::CAP_SETUID) {
+            Authority::Capability(plan.uid)
+        } else {
+            Authority::User(plan.uid)
+        }
+    }
+
+    fn capabilities(self) -> CapabilitySet {
+        match self {
+            Authority::User(_) => CapabilitySet::EMPTY,
+            Authority::Capability(_) => [Capability::CAP_KILL].into_iter().collect(),
+        }
+    }
+}
+
+/// Gives up every privilege but `authority`.
+pub(super) fn drop_privileges(authority: Authority) -> Result<(), StepError> {
+    let (Authority::User(user) | Authority::Capability(user)) = authority;
+    let root = Uid::ROOT;
+    rustix::thread::set_thread_res_uid(root, root, Uid::from_raw(user)).at(Step::DropInit)?;
+    let keep = authority.capabilities().to_caps();
+    drop_bounding(&CapabilitySet::EMPTY.to_caps()).at(Step::DropInit)?;
+    // User 0 without these bits would get everything back by the next execve.
+    let bits = CapabilitiesSecureBits::NO_ROOT | CapabilitiesSecureBits::NO_ROOT_LOCKED;
+    rustix::thread::set_capabilities_secure_bits(bits).at(Step::DropInit)?;
+    for set in [CapSet::Ambient, CapSet::Inheritable] {
+        caps::clear(None, set)
+            .map_err(|_| last_errno())
+            .at(Step::DropInit)?;
+    }
+    for set in [CapSet::Effective, CapSet::Permitted] {
+        caps::set(None, set, &keep)
+            .map_err(|_| last_errno())
+            .at(Step::DropInit)?;
+    }
+    rustix::thread::set_no_new_privs(true).at(Step::DropInit)
+}
+
+/// Sends `signal` to the process group `group`.
+pub(super) fn signal_group(
+    group: i32,
+    signal: i32,
+    authority: Authority,
+    forker: &OwnedFd,
+) -> Result<(), Errno> {
+    let send =
+        || process::kill_group(group, signal).map_err(|e| Errno::from_raw_os_error(e.errno()));
+    match authority {
+        Authority::Capability(_) => send(),
+        Authority::User(user) => {
+            let root = Uid::ROOT;
+            let user = Uid::from_raw(user);
+            rustix::thread::set_thread_res_uid(root, user, user)?;
+            let sent = send();
+            rustix::thread::set_thread_res_uid(root, root, user)?;
+            // A change of the effective user resets both of these.
+            rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            forker_is_alive(forker)?;
+            sent
+        }
+    }
+}
+
+/// Every system call of an init that only passes signals on, reaps and reports, including what
+/// the allocator may need. Names that an architecture does not have are skipped.
+const SYSCALLS: &[&str] = &[
+    "brk",
+    "close",
+    "exit_group",
+    "futex",
+    "kill",
+    "madvise",
+    "mmap",
+    "mremap",
+    "munmap",
+    "poll",
+    "ppoll",
+    "prctl",
+    "read",
+    "recvmsg",
+    "restart_syscall",
+    "rt_sigreturn",
+    "sendmsg",
+    "setresuid",
+    "wait4",
+    "write",
+];
+
+/// Denies init every system call it does not need from here on (EPERM).
+pub(super) fn filter_init() -> Result<(), StepError> {
+    seccomp::install(&program(ARCHITECTURE)).at(Step::DropInit)
+}
+
+#[cfg(target_arch = "x86_64")]
+const ARCHITECTURE: u32 = 0xc000_003e;
+#[cfg(target_arch = "aarch64")]
+const ARCHITECTURE: u32 = 0xc000_00b7;
+#[cfg(target_arch = "riscv64")]
+const ARCHITECTURE: u32 = 0xc000_00f3;
+
+/// `struct seccomp_data`: the number comes first, the architecture second.
+fn program(architecture: u32) -> Vec<seccomp::Instruction> {
+    const LOAD: u16 = 0x20;
+    const JUMP_IF_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    const ALLOW: u32 = 0x7fff_0000;
+    const KILL_PROCESS: u32 = 0x8000_0000;
+    const DENY: u32 = 0x0005_0000 | Errno::PERM.raw_os_error() as u32;
+    let instruction = |code, jt, jf, k| seccomp::Instruction { code, jt, jf, k };
+
+    let mut program = vec![
+        instruction(LOAD, 0, 0, 4),
+        instruction(JUMP_IF_EQUAL, 1, 0, architecture),
+        instruction(RETURN, 0, 0, KILL_PROCESS),
+        instruction(LOAD, 0, 0, 0),
+    ];
+    for name in SYSCALLS {
+        if let Ok(number) = Sysno::from_str(name) {
+            let number = u32::try_from(number.id()).unwrap_or(u32::MAX);
+            program.push(instruction(JUMP_IF_EQUAL, 0, 1, number));
+            program.push(instruction(RETURN, 0, 0, ALLOW));
+        }
+    }
+    program.push(instruction(RETURN, 0, 0, DENY));
+    program
+}
+
+fn last_errno() -> Errno {
+    std::io::Error::last_os_error()
+        .raw_os_error()
+        .map_or(Errno::PERM, Errno::from_raw_os_error)
+}

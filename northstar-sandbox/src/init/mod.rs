@@ -1,0 +1,229 @@
+//! Runs in init, after fork: one thread, process 1 of a container. `run` is the straight list of
+//! what happens, step by step; `docs/start.md` says the same in prose.
+//!
+//! ```text
+//!   arm ----> park ----> go: fork payload ----> reap ----> exit
+//!     \         \              \
+//!      `---------`--------------`--> Failed(step, errno) --> exit
+//! ```
+//!
+//! However init ends, the kernel kills what is left in its pid namespace.
+
+mod confine;
+mod dev;
+mod isolate;
+mod mountinfo;
+mod mounts;
+mod park;
+mod reaper;
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use northstar_sys::fd;
+use northstar_sys::process::{self, Child};
+use northstar_sys::seqpacket::Wait;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use rustix::process::{DumpableBehavior, Signal};
+
+use crate::ipc;
+use crate::message::FromInit;
+use crate::plan::{ArmPlan, DescriptorIndex, NetworkPlan};
+use crate::step::{At, Step, StepError};
+
+/// Name in `/proc/PID/comm`.
+const NAME: &std::ffi::CStr = c"northstar-init";
+
+/// Exit codes of init; the payload's status travels over the control socket.
+mod code {
+    pub(super) const DONE: i32 = 0;
+    pub(super) const FAILED: i32 = 1;
+}
+
+/// What an init is born with.
+pub(crate) struct Start {
+    /// Init's end of the control socket.
+    pub(crate) control: OwnedFd,
+    /// The arm plan in a sealed memory file.
+    pub(crate) plan: OwnedFd,
+    /// What the plan names by index.
+    pub(crate) descriptors: Vec<OwnedFd>,
+    /// Descriptor of the forker process.
+    pub(crate) forker: OwnedFd,
+}
+
+/// An init whose world is built.
+struct Armed {
+    control: OwnedFd,
+    forker: OwnedFd,
+    /// Root of a procfs of this pid namespace that is mounted nowhere.
+    procfs: OwnedFd,
+}
+
+/// Is init until it ends.
+pub(crate) fn run(child: &Child, start: Start) -> ! {
+    let control = match rustix::io::fcntl_dupfd_cloexec(&start.control, 3) {
+        Ok(control) => control,
+        Err(_) => process::exit(code::FAILED),
+    };
+    let outcome = arm(child, start).and_then(|armed| {
+        let go = park::wait_for_go(&armed)?;
+        reaper::run_payload(armed, go)
+    });
+    match outcome {
+        Ok(()) => process::exit(code::DONE),
+        Err(error) => {
+            let _nobody_listens =
+                ipc::send(control.as_fd(), &FromInit::Failed(error), &[], Wait::Block);
+            process::exit(code::FAILED)
+        }
+    }
+}
+
+fn arm(child: &Child, start: Start) -> Result<Armed, StepError> {
+    let Start {
+        control,
+        plan,
+        descriptors,
+        forker,
+    } = start;
+
+    // Descriptors: first, so that nothing of the forker, above all the pidfds of other inits and
+    // the daemon's socket, is around when anything else happens.
+    keep_only(child, &[&control, &plan, &forker], &descriptors)?;
+
+    // Dumpable: before the container can see this process.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).at(Step::Dumpable)?;
+
+    // Session: away from the forker's, so that no signal to a process group and no terminal
+    // reaches from one container to another.
+    rustix::process::setsid().at(Step::Session)?;
+    rustix::thread::set_name(NAME).at(Step::Session)?;
+
+    // Parent death: before the first thing that would outlive the daemon. The signal comes when
+    // the forker dies from now on; if it died before, its pidfd says so.
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).at(Step::ParentDeath)?;
+    forker_is_alive(&forker).at(Step::ParentDeath)?;
+
+    // Umask: before the first file is created.
+    rustix::process::umask(Mode::from_raw_mode(0o077));
+
+    // Plan: read while no file system of the container is around that could get in the way.
+    let arm_plan = ipc::unseal::<ArmPlan>(&plan).at(Step::Plan)?;
+    drop(plan);
+
+    // Network: before anything of the container is mounted, because a sysfs belongs to the
+    // network namespace it is mounted in. No namespace, no start.
+    enter_network(arm_plan.network, &descriptors)?;
+
+    // Namespaces: what follows changes mounts and the host name for this container alone.
+    nix::sched::unshare(
+        nix::sched::CloneFlags::CLONE_NEWNS
+            | nix::sched::CloneFlags::CLONE_NEWIPC
+            | nix::sched::CloneFlags::CLONE_NEWUTS,
+    )
+    .at(Step::Namespaces)?;
+
+    // Private: before the first mount, which would otherwise show up in the forker's namespace.
+    isolate::make_private()?;
+
+    // Procfs: a handle of our own, mounted nowhere, so that no image can pass something else off
+    // as procfs when mountinfo is read or a label is written. After the pid namespace, which
+    // decides what the procfs shows.
+    let procfs = mounts::procfs().at(Step::Procfs)?;
+
+    // Hostname: in the new uts namespace, while the privilege to set it is still there.
+    if let Some(hostname) = &arm_plan.hostname {
+        nix::unistd::sethostname(hostname).at_detail(Step::Hostname, hostname)?;
+    }
+
+    // Root and what is below it, parents first, every target resolved inside the root; then what
+    // the kernel says compared with the plan, while a difference can still stop the start.
+    let mounted = mounts::mount_all(&arm_plan, &descriptors, &procfs)?;
+    mountinfo::compare(&procfs, &mounted, mountinfo::View::Stage)?;
+
+    // Pivot root, detach old root, working directory: the new root becomes the only one.
+    isolate::change_root(mounted.root())?;
+
+    // Isolation: last, because only now nothing but the plan's mounts may be left.
+    mountinfo::compare(&procfs, &mounted, mountinfo::View::Container)?;
+
+    Ok(Armed {
+        control,
+        forker,
+        procfs,
+    })
+}
+
+fn keep_only(child: &Child, own: &[&OwnedFd], plan: &[OwnedFd]) -> Result<(), StepError> {
+    let keep = own
+        .iter()
+        .copied()
+        .chain(plan)
+        .map(AsFd::as_fd)
+        .collect::<Vec<_>>();
+    fd::close_all_except(child, &keep).at(Step::Descriptors)
+}
+
+fn forker_is_alive(forker: &OwnedFd) -> Result<(), Errno> {
+    let mut descriptors = [PollFd::new(forker, PollFlags::IN)];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    match rustix::event::poll(&mut descriptors, Some(&now))? {
+        0 => Ok(()),
+        _ => Err(Errno::SRCH),
+    }
+}
+
+fn enter_network(network: NetworkPlan, descriptors: &[OwnedFd]) -> Result<(), StepError> {
+    match network {
+        NetworkPlan::Host => Ok(()),
+        NetworkPlan::Private => {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).at(Step::Network)
+        }
+        NetworkPlan::Join(index) => {
+            let namespace = pick(descriptors, index, Step::Network)?;
+            nix::sched::setns(namespace, nix::sched::CloneFlags::CLONE_NEWNET).at(Step::Network)
+        }
+    }
+}
+
+/// The descriptor a plan names; the daemon checked the index already.
+fn pick(
+    descriptors: &[OwnedFd],
+    index: DescriptorIndex,
+    step: Step,
+) -> Result<&OwnedFd, StepError> {
+    descriptors
+        .get(usize::from(index.0))
+        .ok_or_else(|| StepError::new(step, Errno::BADF.raw_os_error(), index.0.to_string()))
+}
+
+/// Reads a file of the own procfs.
+fn read_procfs(procfs: &OwnedFd, path: &str) -> Result<Vec<u8>, Errno> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::openat2(procfs, path, flags, Mode::empty(), ResolveFlags::BENEATH)?;
+    let mut content = Vec::with_capacity(4096);
+    loop {
+        content.reserve(4096);
+        match rustix::io::read(&file, rustix::buffer::spare_capacity(&mut content)) {
+            Ok(0) => return Ok(content),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The id mountinfo shows for the mount that `descriptor` is on.
+fn mount_id(descriptor: &OwnedFd) -> Result<u64, Errno> {
+    let mask = rustix::fs::StatxFlags::MNT_ID;
+    let found = rustix::fs::statx(descriptor, c"", AtFlags::EMPTY_PATH, mask)?;
+    if found.stx_mask & mask.bits() == 0 {
+        Err(Errno::NOSYS)
+    } else {
+        Ok(found.stx_mnt_id)
+    }
+}

@@ -1,0 +1,207 @@
+//! Runs in init, after fork. The payload is forked, the outcome of its execve reported, and then
+//! init does what process 1 has to: pass signals on, reap every orphan, tell how it ended.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use northstar_sys::process::{self, Fork, PidNamespace};
+use northstar_sys::seqpacket::Wait;
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+use rustix::pipe::PipeFlags;
+use rustix::process::{WaitOptions, WaitStatus};
+
+use super::confine::{self, Authority};
+use super::park::Go;
+use super::{Armed, code, read_procfs};
+use crate::ipc::{self, ReceiveError};
+use crate::message::{ExitStatus, FromInit, ToInit};
+use crate::payload::{self, Outcome, Payload};
+use crate::step::{At, Step, StepError};
+
+/// Runs the payload to its end. `Ok` when its exit was reported.
+pub(super) fn run_payload(armed: Armed, go: Go) -> Result<(), StepError> {
+    // Cgroup namespace: after the daemon moved init into its cgroup, which becomes the root of
+    // what the container sees, and before the payload exists.
+    if go.plan.cgroup_namespace {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP).at(Step::CgroupNamespace)?;
+    }
+
+    // Fork: argv, environment and filters are built before it, in a process that can still fail
+    // with a reason. SIGCHLD is blocked before it, too, so that no end of a child is missed.
+    let payload = Payload::prepare(go.plan, go.descriptors)?;
+    let authority = Authority::for_payload(payload.plan());
+    let path = payload.plan().init.display().to_string();
+    let children = block_child_signal().at(Step::Fork)?;
+    let (outcome, report) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).at(Step::Fork)?;
+    let Armed {
+        control,
+        forker,
+        procfs,
+    } = armed;
+    let pid = match process::fork(procfs.as_fd(), PidNamespace::Inherited).at(Step::Fork)? {
+        Fork::Child(_) => {
+            // What belongs to init is not for the payload, not even until execve.
+            drop((control, forker, outcome, children));
+            payload.run(report, procfs)
+        }
+        Fork::Parent { pid, .. } => pid,
+    };
+    // The container's streams have to end when the payload closes them.
+    drop((report, payload));
+
+    // Drop init: as soon as the last privileged act is done.
+    confine::drop_privileges(authority)?;
+
+    let mut init = Reaper {
+        control,
+        forker,
+        children,
+        authority,
+        payload: pid,
+        status: None,
+    };
+    match payload::wait_for_exec(outcome) {
+        Outcome::Executed if has_executed(&procfs, pid) => init.report(FromInit::Running { pid }),
+        Outcome::Failed(mut error) => {
+            if error.step == Step::Execve {
+                error = StepError::new(Step::Execve, error.errno, path);
+            }
+            return Err(error);
+        }
+        Outcome::Executed | Outcome::Died => return Err(init.died_before_exec()),
+    }
+    drop(procfs);
+    confine::filter_init()?;
+    init.run();
+    Ok(())
+}
+
+fn block_child_signal() -> Result<SignalFd, nix::errno::Errno> {
+    let mut mask = SigSet::empty();
+    mask.add(Signal::SIGCHLD);
+    mask.thread_block()?;
+    SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+}
+
+/// Whether the kernel has seen the process execute something. The report pipe also closes when
+/// the process is killed between its last word and execve.
+fn has_executed(procfs: &OwnedFd, pid: i32) -> bool {
+    /// `PF_FORKNOEXEC` of `include/linux/sched.h`: forked, and nothing executed since.
+    const FORKED_BUT_NOT_EXECUTED: u64 = 0x40;
+    // pid (comm) state ppid pgrp session tty_nr tpgid flags: the seventh field after the name,
+    // which may itself contain anything.
+    let flags = read_procfs(procfs, &format!("{pid}/stat"))
+        .ok()
+        .and_then(|stat| {
+            let after_name = stat.rsplit(|byte| *byte == b')').next()?;
+            std::str::from_utf8(after_name)
+                .ok()?
+                .split_ascii_whitespace()
+                .nth(6)?
+                .parse::<u64>()
+                .ok()
+        });
+    flags.is_some_and(|flags| flags & FORKED_BUT_NOT_EXECUTED == 0)
+}
+
+struct Reaper {
+    control: OwnedFd,
+    forker: OwnedFd,
+    children: SignalFd,
+    authority: Authority,
+    /// The payload, also the id of its process group.
+    payload: i32,
+    status: Option<ExitStatus>,
+}
+
+impl Reaper {
+    fn run(&mut self) {
+        loop {
+            self.reap();
+            if let Some(status) = self.status {
+                self.report(FromInit::Exited(status));
+                return;
+            }
+            self.wait();
+        }
+    }
+
+    /// Waits for a message or a dead child, and takes the messages.
+    fn wait(&mut self) {
+        let mut descriptors = [
+            PollFd::new(&self.control, PollFlags::IN),
+            PollFd::new(&self.children, PollFlags::IN),
+        ];
+        match rustix::event::poll(&mut descriptors, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(_) => process::exit(code::FAILED),
+        }
+        let [control, children] = descriptors.map(|descriptor| !descriptor.revents().is_empty());
+        if children {
+            // What the signals say is in wait(2), too, and more reliably: they only wake.
+            while let Ok(Some(_)) = self.children.read_signal() {}
+        }
+        if control {
+            self.take_message();
+        }
+    }
+
+    fn take_message(&mut self) {
+        match ipc::receive(self.control.as_fd(), Wait::Never) {
+            Ok(Some((ToInit::Signal(signal), _))) => {
+                let sent =
+                    confine::signal_group(self.payload, signal, self.authority, &self.forker);
+                if let Err(error) = sent {
+                    self.report(FromInit::SignalFailed {
+                        signal,
+                        errno: error.raw_os_error(),
+                    });
+                }
+            }
+            Ok(None) => {}
+            // A second payload is not possible; the daemon does not ask for one.
+            Ok(Some((ToInit::Go { .. }, _))) => {}
+            // The daemon gave this container up.
+            Err(ReceiveError::Closed) => process::exit(code::DONE),
+            Err(_) => process::exit(code::FAILED),
+        }
+    }
+
+    /// Reaps everything that ended, orphans of the container included.
+    fn reap(&mut self) {
+        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+            if pid.as_raw_nonzero().get() == self.payload {
+                self.status = exit_status(status).or(self.status);
+            }
+        }
+    }
+
+    fn report(&self, message: FromInit) {
+        if ipc::send(self.control.as_fd(), &message, &[], Wait::Block).is_err() {
+            process::exit(code::FAILED);
+        }
+    }
+
+    /// The payload ended without a word and without execve: something killed it.
+    fn died_before_exec(&mut self) -> StepError {
+        let pid = rustix::process::Pid::from_raw(self.payload);
+        let ended = rustix::process::waitpid(pid, WaitOptions::empty());
+        let detail = match ended
+            .ok()
+            .flatten()
+            .and_then(|(_, status)| exit_status(status))
+        {
+            Some(ExitStatus::Signal(signal)) => format!("killed by signal {signal}"),
+            Some(ExitStatus::Code(code)) => format!("exited with code {code}"),
+            None => String::new(),
+        };
+        StepError::new(Step::Execve, Errno::INTR.raw_os_error(), detail)
+    }
+}
+
+fn exit_status(status: WaitStatus) -> Option<ExitStatus> {
+    let signal = status.terminating_signal().map(ExitStatus::Signal);
+    signal.or_else(|| status.exit_status().map(ExitStatus::Code))
+}
