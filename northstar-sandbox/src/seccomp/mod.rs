@@ -26,6 +26,7 @@ pub use compile::{AFTER_FILTER, compile};
 pub use condition::{Check, Conditional, MAX_VALUES};
 pub use error::SeccompError;
 
+use crate::plan::SockFilter;
 use caps::Capability;
 use std::collections::BTreeMap;
 
@@ -67,19 +68,6 @@ pub enum Rule {
 
 /// One filter, ready for `seccomp(2)`.
 pub type Program = Vec<SockFilter>;
-
-/// One classic BPF instruction (`struct sock_filter`, `linux/filter.h`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct SockFilter {
-    /// Operation.
-    pub code: u16,
-    /// Instructions to skip if the comparison holds.
-    pub jt: u8,
-    /// Instructions to skip if it does not.
-    pub jf: u8,
-    /// Operand.
-    pub k: u32,
-}
 
 #[cfg(test)]
 mod tests;

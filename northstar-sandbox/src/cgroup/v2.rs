@@ -1,0 +1,415 @@
+//! Limits on version 2: one directory, controllers enabled from the root down.
+
+use super::limits::{attributes, same_list};
+use super::path::GroupPath;
+use super::plan::{
+    CgroupPlan, CpuPlan, DEFAULT_PIDS_MAX, IoPlan, MemoryPlan, Throttle, cpu_weight, io_weight,
+};
+use super::v1::{pids, select};
+use super::{CgroupError, Controller, devices, file, hierarchy};
+use cgroups_rs::fs::blkio::BlkIoController;
+use cgroups_rs::fs::cpu::CpuController;
+use cgroups_rs::fs::cpuset::CpuSetController;
+use cgroups_rs::fs::error::Result as SetResult;
+use cgroups_rs::fs::memory::MemController;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// Controllers every container gets where they exist, because its statistics
+/// or a default need them.
+const ALWAYS: [Controller; 4] = [
+    Controller::Cpu,
+    Controller::Memory,
+    Controller::Io,
+    Controller::Pids,
+];
+
+/// Enables controllers from the root of the hierarchy to the parent of a
+/// group. One that is `needed` and cannot be enabled is an error; another one
+/// stays off.
+///
+/// The groups on the way must hold no processes themselves (the root apart),
+/// else the kernel answers `EBUSY`.
+pub(super) fn enable(
+    root: &Path,
+    path: &GroupPath,
+    needed: &BTreeSet<Controller>,
+) -> Result<(), CgroupError> {
+    for directory in std::iter::once(root.to_owned())
+        .chain(path.parents().into_iter().map(|path| root.join(path)))
+    {
+        let available = hierarchy::controllers(&file::read(&directory, "cgroup.controllers")?);
+        let enabled = hierarchy::controllers(&file::read(&directory, "cgroup.subtree_control")?);
+        for controller in needed.iter().chain(&ALWAYS) {
+            let required = needed.contains(controller);
+            if enabled.contains(controller) || !required && !available.contains(controller) {
+                continue;
+            }
+            let result = file::write_and_verify(
+                &directory,
+                "cgroup.subtree_control",
+                &format!("+{controller}"),
+                |found| hierarchy::controllers(found).contains(controller),
+            );
+            if required {
+                result?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Applies a plan to a fresh group with the controllers it has.
+pub(super) fn apply(
+    directory: &Path,
+    controllers: &BTreeSet<Controller>,
+    plan: &CgroupPlan,
+) -> Result<(), CgroupError> {
+    if controllers.contains(&Controller::Memory) {
+        memory(directory, &plan.memory)?;
+    }
+    if controllers.contains(&Controller::Cpuset) {
+        cpuset(directory, &plan.cpu)?;
+    }
+    if controllers.contains(&Controller::Cpu) {
+        cpu(directory, &plan.cpu)?;
+    }
+    if controllers.contains(&Controller::Io) {
+        io(directory, &plan.io)?;
+    }
+    if controllers.contains(&Controller::Pids) {
+        pids(directory, plan.pids.unwrap_or(DEFAULT_PIDS_MAX))?;
+    }
+    if controllers.contains(&Controller::Devices) {
+        devices::apply_v2(directory, &plan.devices.rules)?;
+    }
+    Ok(())
+}
+
+fn memory(directory: &Path, plan: &MemoryPlan) -> Result<(), CgroupError> {
+    let controller = MemController::new(directory.to_owned(), directory.to_owned(), true);
+    if let Some(limit) = plan.hard_limit {
+        let limit = limit.max(-1);
+        let set = || controller.set_limit(limit);
+        file::set(
+            directory,
+            "memory.max",
+            &limit.to_string(),
+            set,
+            file::is_bytes(limit),
+        )?;
+    }
+    if let Some(limit) = swap(plan)? {
+        let set = || controller.set_memswap_limit(limit);
+        file::set(
+            directory,
+            "memory.swap.max",
+            &limit.to_string(),
+            set,
+            file::is_bytes(limit),
+        )?;
+    }
+    if let Some(limit) = plan.soft_limit {
+        // Directly, as the crate writes -1 where the kernel wants "max".
+        let value = if limit < 0 {
+            "max".to_owned()
+        } else {
+            limit.to_string()
+        };
+        file::write_and_verify(directory, "memory.low", &value, file::is_bytes(limit))?;
+    }
+    // Version 2 has no such files: the write names the one that is missing.
+    let absent = [
+        (
+            "memory.swappiness",
+            plan.swappiness.map(|value| value.to_string()),
+        ),
+        (
+            "memory.kmem.limit_in_bytes",
+            plan.kernel_limit.map(|value| value.to_string()),
+        ),
+        (
+            "memory.kmem.tcp.limit_in_bytes",
+            plan.kernel_tcp_limit.map(|value| value.to_string()),
+        ),
+    ];
+    for (name, value) in absent {
+        let Some(value) = value else { continue };
+        file::write_and_verify(directory, name, &value, file::has_line(value.clone()))?;
+    }
+    if let Some(group) = plan.oom_group {
+        let value = u8::from(group);
+        file::write_and_verify(
+            directory,
+            "memory.oom.group",
+            &value.to_string(),
+            file::is_number(value),
+        )?;
+    }
+    attributes(directory, &["memory."], &plan.attributes)
+}
+
+/// The limit on swap alone, from the one on memory plus swap.
+fn swap(plan: &MemoryPlan) -> Result<Option<i64>, CgroupError> {
+    let refuse = |value: i64, reason| {
+        Err(CgroupError::Limit {
+            limit: "memory_swap_limit",
+            value: value.to_string(),
+            reason,
+        })
+    };
+    match (plan.swap_limit, plan.hard_limit) {
+        (None, _) => Ok(None),
+        (Some(total), _) if total < 0 => Ok(Some(-1)),
+        (Some(total), Some(hard)) if (0..=total).contains(&hard) => Ok(Some(total - hard)),
+        (Some(total), Some(_)) => refuse(total, "below memory_hard_limit"),
+        (Some(total), None) => refuse(total, "requires memory_hard_limit"),
+    }
+}
+
+fn cpu(directory: &Path, plan: &CpuPlan) -> Result<(), CgroupError> {
+    let controller = CpuController::new(directory.to_owned(), directory.to_owned(), true);
+    if let Some(shares) = plan.shares {
+        if !(2..=262_144).contains(&shares) {
+            return Err(CgroupError::Limit {
+                limit: "shares",
+                value: shares.to_string(),
+                reason: "not between 2 and 262144",
+            });
+        }
+        let weight = cpu_weight(shares);
+        let set = || controller.set_shares(weight);
+        file::set(
+            directory,
+            "cpu.weight",
+            &weight.to_string(),
+            set,
+            file::is_number(weight),
+        )?;
+    }
+    if plan.quota.is_some() || plan.period.is_some() {
+        quota(directory, &controller, plan)?;
+    }
+    let absent = [
+        (
+            "cpu.rt_period_us",
+            plan.realtime_period.map(|value| value.to_string()),
+        ),
+        (
+            "cpu.rt_runtime_us",
+            plan.realtime_runtime.map(|value| value.to_string()),
+        ),
+    ];
+    for (name, value) in absent {
+        let Some(value) = value else { continue };
+        file::write_and_verify(directory, name, &value, file::has_line(value.clone()))?;
+    }
+    attributes(
+        directory,
+        &["cpu."],
+        &select(&plan.attributes, |name| !name.starts_with("cpuset.")),
+    )
+}
+
+fn quota(directory: &Path, controller: &CpuController, plan: &CpuPlan) -> Result<(), CgroupError> {
+    if plan.quota == Some(0) {
+        // The crate would make it unlimited.
+        return Err(CgroupError::Limit {
+            limit: "quota",
+            value: "0".to_owned(),
+            reason: "leaves no time at all",
+        });
+    }
+    let quota = match plan.quota {
+        Some(quota) if quota > 0 => quota.to_string(),
+        _ => "max".to_owned(),
+    };
+    let value = match plan.period {
+        Some(period) => format!("{quota} {period}"),
+        None => format!("{quota} 100000"),
+    };
+    let set = || controller.set_cfs_quota_and_period(plan.quota, plan.period);
+    file::set(
+        directory,
+        "cpu.max",
+        &value,
+        set,
+        file::has_line(value.clone()),
+    )
+}
+
+fn cpuset(directory: &Path, plan: &CpuPlan) -> Result<(), CgroupError> {
+    let controller = CpuSetController::new(directory.to_owned(), directory.to_owned(), true);
+    if let Some(cpus) = &plan.cpus {
+        let set = || controller.set_cpus(cpus);
+        file::set(directory, "cpuset.cpus", cpus, set, |found| {
+            same_list(cpus, found)
+        })?;
+        // The kernel takes processors that do not exist or that the parent does
+        // not have, and then uses others.
+        file::verify(directory, "cpuset.cpus.effective", cpus, |found| {
+            same_list(cpus, found)
+        })?;
+    }
+    if let Some(mems) = &plan.mems {
+        let set = || controller.set_mems(mems);
+        file::set(directory, "cpuset.mems", mems, set, |found| {
+            same_list(mems, found)
+        })?;
+        file::verify(directory, "cpuset.mems.effective", mems, |found| {
+            same_list(mems, found)
+        })?;
+    }
+    attributes(
+        directory,
+        &["cpuset."],
+        &select(&plan.attributes, |name| name.starts_with("cpuset.")),
+    )
+}
+
+/// One throttle setter of the cgroups crate with its key in `io.max`.
+type ThrottleSetter = fn(&BlkIoController, u64, u64, u64) -> SetResult<()>;
+
+fn io(directory: &Path, plan: &IoPlan) -> Result<(), CgroupError> {
+    if let Some(weight) = plan.weight {
+        set_weight(directory, "default", weight)?;
+    }
+    if let Some(weight) = plan.leaf_weight {
+        let value = weight.to_string();
+        file::write_and_verify(directory, "io.leaf_weight", &value, file::is_number(weight))?;
+    }
+    for device in &plan.device_weights {
+        let name = format!("{}:{}", device.major, device.minor);
+        if let Some(weight) = device.weight {
+            set_weight(directory, &name, weight)?;
+        }
+        if let Some(weight) = device.leaf_weight {
+            let value = format!("{name} {weight}");
+            file::write_and_verify(
+                directory,
+                "io.leaf_weight",
+                &value,
+                file::has_line(value.clone()),
+            )?;
+        }
+    }
+    let controller = BlkIoController::new(directory.to_owned(), directory.to_owned(), true);
+    let throttles: [(&str, &[Throttle], ThrottleSetter); 4] = [
+        (
+            "rbps",
+            &plan.read_bps,
+            BlkIoController::throttle_read_bps_for_device,
+        ),
+        (
+            "wbps",
+            &plan.write_bps,
+            BlkIoController::throttle_write_bps_for_device,
+        ),
+        (
+            "riops",
+            &plan.read_iops,
+            BlkIoController::throttle_read_iops_for_device,
+        ),
+        (
+            "wiops",
+            &plan.write_iops,
+            BlkIoController::throttle_write_iops_for_device,
+        ),
+    ];
+    for (key, list, setter) in throttles {
+        for Throttle { major, minor, rate } in list.iter().copied() {
+            let value = format!("{major}:{minor} {key}={rate}");
+            let set = || setter(&controller, major, minor, rate);
+            file::set(directory, "io.max", &value, set, |found| {
+                has_device_value(&value, found)
+            })?;
+        }
+    }
+    attributes(directory, &["io."], &plan.attributes)
+}
+
+/// Sets a weight for all devices or one, for whichever policy the kernel has:
+/// io.weight works with the cost model, io.bfq.weight with the BFQ scheduler.
+fn set_weight(directory: &Path, device: &str, weight: u16) -> Result<(), CgroupError> {
+    let bfq = file::exists(directory, "io.bfq.weight");
+    if bfq {
+        let value = format!("{device} {weight}");
+        file::write_and_verify(
+            directory,
+            "io.bfq.weight",
+            &value,
+            weight_holds(device, weight.into()),
+        )?;
+    }
+    if !bfq || file::exists(directory, "io.weight") {
+        let value = format!("{device} {}", io_weight(weight));
+        file::write_and_verify(
+            directory,
+            "io.weight",
+            &value,
+            weight_holds(device, io_weight(weight)),
+        )?;
+    }
+    Ok(())
+}
+
+/// Kernels with BFQ show the default either with its key or alone.
+fn weight_holds(device: &str, weight: u64) -> impl FnOnce(&str) -> bool {
+    let line = format!("{device} {weight}");
+    let alone = device == "default";
+    move |found| file::has_line(line)(found) || alone && file::has_line(weight.to_string())(found)
+}
+
+/// Whether the line of a device in `io.max` has a value.
+fn has_device_value(expected: &str, found: &str) -> bool {
+    let Some((device, value)) = expected.split_once(' ') else {
+        return false;
+    };
+    found.lines().any(|line| {
+        let mut words = line.split_whitespace();
+        words.next() == Some(device) && words.any(|word| word == value)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn swap_is_memory_plus_swap_minus_memory() {
+        let plan = |swap_limit, hard_limit| MemoryPlan {
+            swap_limit,
+            hard_limit,
+            ..MemoryPlan::default()
+        };
+        for (total, hard, expected) in [
+            (None, Some(5), None),
+            (Some(-1), None, Some(-1)),
+            (Some(-1), Some(5), Some(-1)),
+            (Some(10), Some(4), Some(6)),
+            (Some(10), Some(10), Some(0)),
+        ] {
+            assert_eq!(swap(&plan(total, hard)).unwrap(), expected);
+        }
+        for (total, hard) in [(Some(10), None), (Some(10), Some(11)), (Some(10), Some(-1))] {
+            match swap(&plan(total, hard)) {
+                Err(CgroupError::Limit {
+                    limit: "memory_swap_limit",
+                    value,
+                    ..
+                }) => assert_eq!(value, "10"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn device_values_are_found_in_their_line() {
+        let content =
+            "7:0 rbps=max wbps=2 riops=max wiops=max\n8:0 rbps=1 wbps=max riops=max wiops=max";
+        assert!(has_device_value("8:0 rbps=1", content));
+        assert!(!has_device_value("7:0 rbps=1", content));
+        assert!(!has_device_value("8:0 wbps=2", content));
+        assert!(!has_device_value("8:0 rbps=11", content));
+    }
+}
