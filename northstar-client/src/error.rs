@@ -1,0 +1,150 @@
+//! What can go wrong.
+
+use std::{io, sync::Arc, time::Duration};
+
+use northstar_api::{ConnectNack, Request, Response, codec::CodecError};
+use semver::Version;
+use thiserror::Error;
+
+use crate::Endpoint;
+
+/// Why there is no connection.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// Nobody listens there, or it cannot be reached.
+    #[error("cannot connect to {endpoint}")]
+    Unreachable {
+        /// Where it was tried.
+        endpoint: Endpoint,
+        /// The error of connect(2) or of the name service.
+        source: io::Error,
+    },
+    /// Connecting and the handshake took too long.
+    #[error("no connection within {timeout:?}")]
+    Timeout {
+        /// The time that was given.
+        timeout: Duration,
+    },
+    /// The server speaks another version of the protocol.
+    #[error("the server speaks protocol version {version}")]
+    Version {
+        /// The version of the server.
+        version: Version,
+    },
+    /// The server refuses notifications to this client.
+    #[error("the server does not permit notifications")]
+    PermissionDenied,
+    /// The handshake failed.
+    #[error("the handshake failed")]
+    Handshake(#[from] CodecError),
+    /// The server closed the connection instead of answering.
+    #[error("the server closed the connection during the handshake")]
+    Closed,
+    /// The server sent something else than an answer to `connect`.
+    #[error("the server answered the handshake with something else")]
+    Unexpected,
+    /// There is no connection in the environment.
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+}
+
+impl From<ConnectNack> for ConnectError {
+    fn from(nack: ConnectNack) -> ConnectError {
+        match nack {
+            ConnectNack::InvalidProtocolVersion { version } => ConnectError::Version { version },
+            ConnectNack::PermissionDenied => ConnectError::PermissionDenied,
+        }
+    }
+}
+
+/// Why `NORTHSTAR_CONSOLE` is of no use.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum EnvironmentError {
+    /// The variable is not set: the container has no console.
+    #[error("NORTHSTAR_CONSOLE is not set: the manifest of the container gives it no console")]
+    NotSet,
+    /// The variable is not a number.
+    #[error("NORTHSTAR_CONSOLE is not the number of a descriptor: {value:?}")]
+    NotANumber {
+        /// The value of the variable.
+        value: String,
+    },
+    /// The descriptor is not open, or was taken before.
+    #[error("descriptor {number} of NORTHSTAR_CONSOLE cannot be taken")]
+    Descriptor {
+        /// The number.
+        number: i32,
+        /// Why not.
+        source: northstar_sys::Error,
+    },
+    /// The descriptor is not a Unix socket.
+    #[error("descriptor {number} of NORTHSTAR_CONSOLE is not a Unix socket")]
+    NotASocket {
+        /// The number.
+        number: i32,
+        /// The error of the socket call.
+        source: io::Error,
+    },
+}
+
+/// Why a request was not done.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// The server says why.
+    #[error(transparent)]
+    Server(#[from] northstar_api::Error),
+    /// This client must not make the request.
+    #[error("permission denied")]
+    PermissionDenied(Box<Request>),
+    /// The connection is gone. Whether the request was done is not known.
+    #[error("the connection is closed")]
+    Closed(#[source] Arc<Disconnected>),
+    /// The server answered something else.
+    #[error("the answer belongs to another request")]
+    Unexpected(Box<Response>),
+    /// The package cannot be read.
+    #[error("cannot read {path}")]
+    Package {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// Why the connection is gone.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Disconnected {
+    /// The server closed it.
+    #[error("the server closed the connection")]
+    ByServer,
+    /// The server sent what is no message, or the stream failed.
+    #[error("the connection cannot be read")]
+    Read(#[source] CodecError),
+    /// The stream failed.
+    #[error("the connection cannot be written")]
+    Write(#[source] CodecError),
+    /// The server sent an answer without a request, or what only clients send.
+    #[error("the server sent a message that is out of place")]
+    OutOfPlace,
+    /// The server answered an install before it had the whole package. It cannot be told any more
+    /// where the next request would start.
+    #[error("the server refused a package before it was sent as a whole")]
+    InstallRefused,
+    /// The package that was being sent could not be read.
+    #[error("the package cannot be read")]
+    Body(#[source] io::Error),
+    /// The package that was being sent ended early.
+    #[error("the package is {missing} bytes shorter than announced")]
+    BodyTooShort {
+        /// How many bytes are missing.
+        missing: u64,
+    },
+    /// The runtime that the client lived in has ended.
+    #[error("the task of the connection has ended")]
+    Aborted,
+}
