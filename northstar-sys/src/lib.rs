@@ -6,6 +6,7 @@
 //!
 //! Every failure is an [`Error`]: the name of the call, its key arguments and the kernel's errno.
 
+pub mod bpf;
 pub mod capability;
 pub mod device_mapper;
 mod error;
