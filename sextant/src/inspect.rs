@@ -25,10 +25,8 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> anyhow::Result<()> {
     let path = arguments.npk.display();
-    let file =
-        File::open(&arguments.npk).with_context(|| format!("failed to open {path}"))?;
-    let package =
-        Package::open(&file, None).with_context(|| format!("{path} is not a package"))?;
+    let file = File::open(&arguments.npk).with_context(|| format!("failed to open {path}"))?;
+    let package = Package::open(&file, None).with_context(|| format!("{path} is not a package"))?;
     let files = squashfs::list(&file, package.image())
         .with_context(|| format!("failed to list the image of {path}"))?;
     match arguments.json {
@@ -154,8 +152,9 @@ fn file_line(entry: &Entry) -> String {
     line.push_str(&permissions(entry.mode));
     let size = match &entry.kind {
         EntryKind::File { size } => size.to_string(),
-        EntryKind::CharacterDevice { major, minor }
-        | EntryKind::BlockDevice { major, minor } => format!("{major}, {minor}"),
+        EntryKind::CharacterDevice { major, minor } | EntryKind::BlockDevice { major, minor } => {
+            format!("{major}, {minor}")
+        }
         _ => String::new(),
     };
     // Writing to a string does not fail.
@@ -175,13 +174,13 @@ fn file_line(entry: &Entry) -> String {
 fn permissions(mode: u16) -> String {
     let set = |bit: u16, letter: char| if mode & bit != 0 { letter } else { '-' };
     // A set-id or sticky bit takes the place of the execute bit, in upper case if that is not set.
-    let execute = |bit: u16, special: u16, letter: char| match (mode & bit != 0, mode & special != 0)
-    {
-        (true, true) => letter,
-        (false, true) => letter.to_ascii_uppercase(),
-        (true, false) => 'x',
-        (false, false) => '-',
-    };
+    let execute =
+        |bit: u16, special: u16, letter: char| match (mode & bit != 0, mode & special != 0) {
+            (true, true) => letter,
+            (false, true) => letter.to_ascii_uppercase(),
+            (true, false) => 'x',
+            (false, false) => '-',
+        };
     [
         set(0o400, 'r'),
         set(0o200, 'w'),

@@ -22,10 +22,8 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> anyhow::Result<()> {
     let path = arguments.npk.display();
-    let file =
-        File::open(&arguments.npk).with_context(|| format!("failed to open {path}"))?;
-    let package =
-        Package::open(&file, None).with_context(|| format!("{path} is not a package"))?;
+    let file = File::open(&arguments.npk).with_context(|| format!("failed to open {path}"))?;
+    let package = Package::open(&file, None).with_context(|| format!("{path} is not a package"))?;
     let warnings = unpack::unpack(&file, &package, &arguments.out)
         .with_context(|| format!("failed to unpack {path}"))?;
     warnings.iter().for_each(output::warn);

@@ -25,8 +25,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> anyhow::Result<()> {
     let path = arguments.npk.display();
     let key = PublicKey::read(&arguments.key)?;
-    let file =
-        File::open(&arguments.npk).with_context(|| format!("failed to open {path}"))?;
+    let file = File::open(&arguments.npk).with_context(|| format!("failed to open {path}"))?;
     let refused = || format!("{path} is refused");
     let package = Package::open(&file, Some(&key)).with_context(refused)?;
     verity::verify_image(&file, package.image()).with_context(refused)?;

@@ -54,7 +54,11 @@ impl Archive {
     /// Nobody vouches for that checksum. It is there for other ZIP readers, and for unsigned
     /// packages it is all there is.
     pub fn check_image(&self, file: &File) -> Result<(), ArchiveError> {
-        let ImageEntry { offset, size, crc32 } = self.image;
+        let ImageEntry {
+            offset,
+            size,
+            crc32,
+        } = self.image;
         let mut hasher = crc32fast::Hasher::new();
         let mut done = 0;
         while done < size {

@@ -65,3 +65,62 @@ fn copy(image: &mut impl Read, out: &mut impl Write, size: u64) -> Result<(), Ar
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+    use std::path::Path;
+
+    use super::*;
+    use crate::archive::Archive;
+
+    /// Everything the reference packer wrote in this layout comes out as the same bytes.
+    #[test]
+    fn reference_packages_are_written_byte_for_byte() {
+        for name in [
+            "app-gzip.npk",
+            "resource-gzip.npk",
+            "resource-lzo.npk",
+            "resource-unsigned.npk",
+            "resource-xz.npk",
+            "resource-zstd.npk",
+        ] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("tests/fixtures")
+                .join(name);
+            let file = File::open(&path).unwrap();
+            let archive = Archive::read(&file).unwrap();
+            let mut image = vec![0; archive.image.size as usize];
+            file.read_exact_at(&mut image, archive.image.offset)
+                .unwrap();
+            let contents = Contents {
+                comment: &archive.comment,
+                manifest: &archive.manifest,
+                signature: archive.signature.as_deref(),
+                image_size: archive.image.size,
+                image_crc32: crc32fast::hash(&image),
+            };
+            let mut written = Vec::new();
+            write(&mut written, &contents, &mut image.as_slice()).unwrap();
+            assert!(written == std::fs::read(&path).unwrap(), "{name} differs");
+        }
+    }
+
+    #[test]
+    fn an_image_that_ends_early_is_an_error() {
+        let contents = Contents {
+            comment: b"",
+            manifest: b"name: a",
+            signature: None,
+            image_size: 4096,
+            image_crc32: 0,
+        };
+        let result = write(&mut Vec::new(), &contents, &mut [0; 4095].as_slice());
+        assert!(matches!(
+            result,
+            Err(ArchiveError::Write { what: "fs.img", source })
+                if source.kind() == io::ErrorKind::UnexpectedEof
+        ));
+    }
+}

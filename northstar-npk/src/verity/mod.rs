@@ -79,3 +79,6 @@ pub enum VerityError {
     #[error("image does not match its root hash")]
     Root,
 }
+
+#[cfg(test)]
+mod tests;
