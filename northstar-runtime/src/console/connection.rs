@@ -19,12 +19,16 @@ use northstar_manifest::Permissions;
 use std::{io, pin::pin, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tracing::{debug, info};
 
-/// How long a client may take to read the rest and to close when the connection is ended by the daemon.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// How long a client may take to read the rest when the daemon ends.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long a client may take to close a connection that the daemon has ended.
+const FAREWELL: Duration = Duration::from_millis(250);
+/// What a client may still send then.
+const FAREWELL_BYTES: u64 = 64 * 1024;
 
 /// A client that has connected.
 pub(super) struct Client {
@@ -112,11 +116,11 @@ where
     };
     if let Err(nack) = handshake::judge(&connect, &client.permissions) {
         let message = Message::ConnectNack(nack.clone());
-        timeout(FAREWELL, send(output, &message))
+        timeout(LAST_WORDS, send(output, &message))
             .await
             .map_err(|_| Refusal::Stalled)??;
         output.shutdown().await?;
-        input.drain(Instant::now() + FAREWELL).await;
+        input.drain(Instant::now() + FAREWELL, FAREWELL_BYTES).await;
         return Err(Refusal::Nack(nack));
     }
     let place = match (pending, client.peer.origin()) {
@@ -172,7 +176,7 @@ where
             biased;
             end = &mut requests => {
                 let patience = match end {
-                    End::Cancelled => FAREWELL,
+                    End::Cancelled => LAST_WORDS,
                     _ => client.options.stall_timeout,
                 };
                 // What was answered is still sent; the reason for the end stays the first one.
@@ -185,13 +189,21 @@ where
             },
         }
     };
-    let patience = match &ended {
+    let (patience, most) = match &ended {
         Ended::Requests(End::Closed) | Ended::Write(_) => return ended,
         // The client is still sending a package, and looks for the answer when it has sent all of it.
-        Ended::Requests(End::Oversized { .. } | End::Stream(_)) => client.options.stall_timeout,
-        Ended::Requests(_) => FAREWELL,
+        Ended::Requests(End::Oversized { size }) => (client.options.stall_timeout, *size),
+        Ended::Requests(_) => (FAREWELL, FAREWELL_BYTES),
     };
     output.close().await;
-    input.drain(Instant::now() + patience).await;
+    let deadline = Instant::now() + patience;
+    let cancelled = async {
+        context.cancel.cancelled().await;
+        sleep(FAREWELL).await;
+    };
+    tokio::select! {
+        () = input.drain(deadline, most) => {}
+        () = cancelled => {}
+    }
     ended
 }

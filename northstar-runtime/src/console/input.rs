@@ -146,13 +146,14 @@ impl<R: AsyncRead + Unpin> Input<R> {
         Ok(self.buffer.split_to(self.buffer.len().min(limit)).freeze())
     }
 
-    /// Throws away what comes until the client closes or `deadline`, so that closing the connection does not destroy
-    /// an answer on its way (close(2) with unread bytes resets a connection).
-    pub(super) async fn drain(&mut self, deadline: Instant) {
-        loop {
+    /// Throws away what comes until the client closes, `deadline`, or `most` bytes, so that closing the connection does
+    /// not destroy an answer on its way (close(2) with unread bytes resets a connection).
+    pub(super) async fn drain(&mut self, deadline: Instant, most: u64) {
+        let mut left = most;
+        while left > 0 {
             self.buffer.clear();
-            match timeout_at(deadline, self.read(LINE_CHUNK)).await {
-                Ok(Ok(read)) if read > 0 => {}
+            match timeout_at(deadline, self.read(BODY_CHUNK)).await {
+                Ok(Ok(read)) if read > 0 => left = left.saturating_sub(read as u64),
                 _ => return,
             }
         }
