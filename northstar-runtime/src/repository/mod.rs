@@ -15,8 +15,6 @@ mod load;
 mod package;
 mod staging;
 mod store;
-#[cfg(test)]
-mod tests;
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -29,8 +29,6 @@ mod node;
 mod reap;
 mod squashfs;
 mod target;
-#[cfg(test)]
-mod tests;
 mod verity;
 
 pub use error::{

@@ -1,0 +1,15 @@
+//! Images are really mounted here: as root, with loop devices, and in the tests named `vm_*` with dm-verity.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "test code"
+)]
+
+mod mount;
+mod parallel;
+mod reap;
+mod refusal;
+#[path = "../support/mod.rs"]
+mod support;
+mod verity;
