@@ -7,11 +7,21 @@
 //! ```
 //!
 //! * [`config`]: `northstar.toml`, checked
-//! * [`repository`]: packages, installs and removals
+//! * [`console`]: clients and what they may do
+//! * [`supervisor`]: the one owner of all state
+//! * [`launch`]: the phases of a start and of its undoing
+//! * [`repository`]: packages, where they are kept and how they get there
 //! * [`storage`]: mounted images
 //! * [`logs`]: the output of containers
 
 pub mod config;
+pub mod console;
+pub mod launch;
 pub mod logs;
 pub mod repository;
 pub mod storage;
+pub mod supervisor;
+
+mod daemon;
+
+pub use daemon::{MountNamespace, RunError, run};

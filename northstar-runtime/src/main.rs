@@ -1,2 +1,62 @@
-//! northstar
-fn main() {}
+//! The daemon's program: arguments, log, and [`northstar_runtime::run`].
+
+use anyhow::Context;
+use clap::Parser;
+use northstar_runtime::{MountNamespace, config::Config};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
+use tracing::error;
+use tracing_subscriber::EnvFilter;
+
+/// Northstar: starts and watches containers made from signed packages.
+#[derive(Debug, Parser)]
+#[command(name = "northstar", version)]
+struct Arguments {
+    /// Configuration file
+    #[arg(short, long, value_name = "FILE", default_value = "northstar.toml")]
+    config: PathBuf,
+    /// Check the configuration and exit: 0 if it is good, 1 with the reason if not
+    #[arg(long)]
+    check_config: bool,
+    /// Stay in the mount namespace of the caller, so that mounts can be looked at
+    #[arg(long)]
+    disable_mount_namespace: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    log();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let config = Config::load(&arguments.config)
+        .with_context(|| format!("configuration {}", arguments.config.display()))?;
+    if arguments.check_config {
+        return Ok(());
+    }
+    let namespace = if arguments.disable_mount_namespace {
+        MountNamespace::Host
+    } else {
+        MountNamespace::Own
+    };
+    Ok(northstar_runtime::run(&config, namespace)?)
+}
+
+/// The log goes to stderr; `RUST_LOG` says how much of it, info by default.
+fn log() {
+    let filter = EnvFilter::builder()
+        .with_default_directive(tracing::level_filters::LevelFilter::INFO.into())
+        .from_env_lossy();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+}

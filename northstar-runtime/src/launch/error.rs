@@ -19,6 +19,9 @@ pub enum Error {
         #[source]
         source: Arc<MountError>,
     },
+    /// The root of a mounted image could not be opened once more.
+    #[error("root of an image")]
+    Root(#[source] io::Error),
     /// A bind source does not exist or cannot be opened.
     #[error("bind source {} for {}", host.display(), target.display())]
     BindSource {
@@ -76,8 +79,14 @@ pub enum Error {
         target: PathBuf,
         /// Why.
         #[source]
-        source: io::Error,
+        source: northstar_sandbox::mount::MountError,
     },
+    /// A capability is none to the sandbox.
+    #[error("capabilities")]
+    Capability(#[source] northstar_sandbox::plan::UnknownCapability),
+    /// A limit is none to the sandbox.
+    #[error("rlimits")]
+    Rlimit(#[source] northstar_sandbox::plan::UnknownRlimit),
     /// The scheduling policy has no parameters.
     #[error("the policy deadline needs runtime, deadline and period")]
     DeadlineParameters,
@@ -93,6 +102,9 @@ pub enum Error {
     /// The system call list cannot be compiled.
     #[error("seccomp")]
     Seccomp(#[source] SeccompError),
+    /// There are no system call lists for the machine's architecture.
+    #[error("seccomp is not supported on {}", std::env::consts::ARCH)]
+    SeccompArchitecture,
     /// The cgroup could not be made or entered.
     #[error("cgroup")]
     Cgroup(#[source] CgroupError),
@@ -137,6 +149,9 @@ pub enum Error {
     /// A step in init or in the container's first process failed.
     #[error("{0}")]
     Step(StepError),
+    /// Init could not be watched.
+    #[error("descriptors of init")]
+    Watch(#[source] io::Error),
     /// The process that creates inits is gone.
     #[error("the forker is gone")]
     ForkerGone,

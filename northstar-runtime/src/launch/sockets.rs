@@ -34,7 +34,8 @@ const SEARCHABLE: Mode = Mode::from_raw_mode(0o755);
 pub(crate) struct Sockets {
     /// The sockets by their names in the manifest.
     pub(crate) descriptors: BTreeMap<String, OwnedFd>,
-    names: Names,
+    /// Their names in the file system.
+    pub(crate) names: Names,
 }
 
 /// The names of the sockets in the file system.
@@ -86,11 +87,6 @@ impl Sockets {
             bound.descriptors.insert(name.clone(), descriptor);
         }
         Ok(bound)
-    }
-
-    /// Gives up the descriptors, which the container has by now, and keeps the names.
-    pub(crate) fn into_names(self) -> Names {
-        self.names
     }
 }
 
@@ -307,7 +303,7 @@ mod tests {
     #[test]
     fn names_go_with_the_container() {
         let dir = tempfile::tempdir().unwrap();
-        let names = bind(dir.path(), SocketKind::SeqPacket).into_names();
+        let names = bind(dir.path(), SocketKind::SeqPacket).names;
         names.remove().unwrap();
         let left: Vec<_> = std::fs::read_dir(dir.path())
             .unwrap()
@@ -323,7 +319,7 @@ mod tests {
     #[test]
     fn stale_socket_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
-        std::mem::forget(bind(dir.path(), SocketKind::Stream).into_names());
+        std::mem::forget(bind(dir.path(), SocketKind::Stream).names);
         let _sockets = bind(dir.path(), SocketKind::Stream);
         UnixStream::connect(dir.path().join(".all/a:1.0.0:control")).unwrap();
     }
@@ -331,7 +327,7 @@ mod tests {
     #[test]
     fn reset_takes_stale_sockets_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
-        std::mem::forget(bind(dir.path(), SocketKind::Stream).into_names());
+        std::mem::forget(bind(dir.path(), SocketKind::Stream).names);
         std::fs::create_dir(dir.path().join("other")).unwrap();
         std::fs::create_dir(dir.path().join("b:1.0.0")).unwrap();
         std::fs::write(dir.path().join("b:1.0.0/file"), "").unwrap();

@@ -4,8 +4,12 @@
 //! It uses a [`Handle`] like any client, so that clients and autostart meet only in the admission.
 
 use super::{Handle, StartOverrides, shutdown::Stop};
+use crate::{config::Config, repository::InstalledPackage};
 use northstar_manifest::{Autostart, Container};
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
@@ -32,7 +36,29 @@ impl Agenda {
                 mount.push(container);
             }
         }
-        Agenda { mount, start: start.into_values().collect() }
+        Agenda {
+            mount,
+            start: start.into_values().collect(),
+        }
+    }
+
+    /// The agenda for these packages.
+    pub(super) fn of(packages: &[Arc<InstalledPackage>], config: &Config) -> Agenda {
+        let configured = config.repositories.iter();
+        let mounted: BTreeSet<_> = configured
+            .filter(|(_, config)| config.mount_on_start)
+            .map(|(id, _)| id)
+            .collect();
+        let mut packages: Vec<_> = packages.iter().collect();
+        packages.sort_by(|a, b| a.container.cmp(&b.container));
+        Agenda::new(packages.into_iter().map(|package| {
+            let mount_on_start = mounted.contains(&package.repository);
+            (
+                package.container.clone(),
+                mount_on_start,
+                package.manifest.autostart,
+            )
+        }))
     }
 
     /// Carries it out. A critical container that does not start is a reason to stop.
@@ -56,7 +82,12 @@ async fn start(
     handle: &Handle,
     stops: &mpsc::UnboundedSender<Stop>,
 ) {
-    match (handle.start(container.clone(), StartOverrides::default()).await, autostart) {
+    match (
+        handle
+            .start(container.clone(), StartOverrides::default())
+            .await,
+        autostart,
+    ) {
         (Ok(()), _) => info!("autostarted {container}"),
         (Err(error), Autostart::Relaxed) => {
             warn!("autostart of {container}: {}", error.report());

@@ -17,12 +17,22 @@
 //!
 //! `uninstall` goes the way of `umount` and then removes the package (`Uninstalling`).
 
+mod admission;
+mod arguments;
+mod autostart;
 mod command;
+mod driver;
 mod error;
 mod event;
 mod handle;
 mod inspection;
 mod install;
+mod machine;
+mod registry;
+#[cfg(test)]
+pub(crate) mod script;
+mod shutdown;
+mod works;
 
 pub(crate) use error::report;
 pub use error::{Error, Gone, InvalidArguments};
@@ -30,6 +40,18 @@ pub use event::{Event, ExitStatus, MemoryEvents};
 pub use handle::{Handle, StartOverrides};
 pub use inspection::{Inspection, Process, Protection, Statistics};
 pub use install::InstallSlot;
+pub(crate) use shutdown::Stop;
+pub use shutdown::{EndError, Residue};
+
+use crate::{config::Config, launch::Context, repository::Repository, storage::Kernel};
+use autostart::Agenda;
+use command::Command;
+use driver::{Driver, Inbox};
+use machine::Machine;
+use registry::Entry;
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use tokio::sync::{Semaphore, broadcast, mpsc};
+use works::Works;
 
 /// Most arguments of a start.
 pub const MAX_ARGUMENTS: usize = 256;
@@ -41,3 +63,103 @@ pub const MAX_ENVIRONMENT: usize = 64;
 pub const MAX_VARIABLE_NAME: usize = 64;
 /// Most bytes of a variable's value.
 pub const MAX_VARIABLE_VALUE: usize = 1024;
+
+/// A supervisor that is not running yet: its [`Handle`] can be given away already, and what is asked through it waits.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    handle: Handle,
+    commands: mpsc::Receiver<Command>,
+    events: broadcast::Sender<Event>,
+    stop: mpsc::UnboundedSender<Stop>,
+    stops: mpsc::UnboundedReceiver<Stop>,
+}
+
+impl Supervisor {
+    pub(crate) fn new(config: &Config) -> Supervisor {
+        let (sender, commands) = mpsc::channel(config.event_buffer_size.max(1));
+        let (events, _) = broadcast::channel(config.notification_buffer_size.max(1));
+        let (stop, stops) = mpsc::unbounded_channel();
+        let handle = Handle::new(sender, events.downgrade());
+        Supervisor {
+            handle,
+            commands,
+            events,
+            stop,
+            stops,
+        }
+    }
+
+    pub(crate) fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Where reasons to end the daemon go.
+    pub(crate) fn stop(&self) -> mpsc::UnboundedSender<Stop> {
+        self.stop.clone()
+    }
+
+    /// Carries out what is to happen at the start, then serves until the daemon has been stopped.
+    pub(crate) async fn run(
+        self,
+        config: &Config,
+        run_dir: PathBuf,
+        context: Arc<Context>,
+        repositories: Vec<Repository>,
+    ) -> Result<(), EndError> {
+        let Supervisor {
+            handle,
+            commands,
+            events,
+            stop,
+            stops,
+        } = self;
+        let (outcome_sender, outcomes) = mpsc::unbounded_channel();
+        let (upload_sender, uploads) = mpsc::unbounded_channel();
+        let configured = config.repositories.iter();
+        let start_command = configured.filter(|(_, repository)| repository.start_command);
+        let mut works = Works {
+            context,
+            kernel: Kernel::detect(),
+            repositories: BTreeMap::new(),
+            start_command: start_command.map(|(id, _)| id.clone()).collect(),
+            run_dir,
+            loop_timeout: config.loop_device_timeout,
+            mounts: Arc::new(Semaphore::new(config.mount_parallel.get())),
+            outcomes: outcome_sender,
+            uploads: upload_sender,
+            events,
+        };
+        let packages: Vec<_> = repositories
+            .iter()
+            .flat_map(Repository::packages)
+            .map(Arc::clone)
+            .collect();
+        let ids: Vec<_> = repositories
+            .iter()
+            .map(|repository| repository.id().clone())
+            .collect();
+        works.repositories = repositories
+            .into_iter()
+            .map(|repository| (repository.id().clone(), repository))
+            .collect();
+        let agenda = Agenda::of(&packages, config);
+        let mut machine = Machine::new(works);
+        for package in packages {
+            let facts = machine.workshop.facts(&package);
+            machine
+                .registry
+                .insert(package.container.clone(), Entry::new(package, facts));
+        }
+        // It is over with the last start; what it waits for is always answered.
+        tokio::spawn(agenda.run(handle, stop));
+        let inbox = Inbox {
+            commands,
+            uploads,
+            outcomes,
+            stops,
+        };
+        Driver::new(machine, ids, config.stop_timeout)
+            .run(inbox)
+            .await
+    }
+}

@@ -11,7 +11,7 @@ use super::{
 use crate::repository::RepositoryId;
 use northstar_manifest::{Container, Name, Version, VersionReq};
 use semver::Prerelease;
-use std::{collections::BTreeMap, path::PathBuf, sync::LazyLock};
+use std::{collections::BTreeMap, fmt::Debug, path::PathBuf, sync::LazyLock};
 use tokio_util::sync::CancellationToken;
 
 /// The version before all others: `0.0.0-0`, the lowest pre-release of the lowest version.
@@ -21,15 +21,17 @@ static OLDEST: LazyLock<Version> = LazyLock::new(|| Version {
 });
 
 /// The things that the state machine carries around without looking into them.
-pub(super) trait Parts {
+pub(super) trait Parts: Debug {
     /// An installed package.
-    type Package: Clone;
+    type Package: Clone + Debug;
     /// A mounted image.
-    type Image;
+    type Image: Debug;
     /// A running container.
-    type Process;
-    /// An uploaded and verified package that is not yet visible.
-    type Staged;
+    type Process: Debug;
+    /// An uploaded and verified package that is not in its repository yet.
+    type Staged: Debug;
+    /// A package that is in its repository but not known yet.
+    type Committed: Debug;
 }
 
 /// All installed containers, by name and version.

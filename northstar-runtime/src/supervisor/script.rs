@@ -22,7 +22,11 @@ pub(crate) enum Asked {
     Umount(Container, Done),
     Start(Container, StartOverrides, Done),
     Kill(Container, i32, Done),
-    Install(RepositoryId, u64, oneshot::Sender<Result<InstallSlot, Error>>),
+    Install(
+        RepositoryId,
+        u64,
+        oneshot::Sender<Result<InstallSlot, Error>>,
+    ),
     Uninstall(Container, bool, Done),
     Shutdown,
 }
@@ -61,7 +65,9 @@ impl Script {
             Command::Inspect(container, reply) => Asked::Inspect(container, reply),
             Command::Mount(container, reply) => Asked::Mount(container, reply),
             Command::Umount(container, reply) => Asked::Umount(container, reply),
-            Command::Start(container, overrides, reply) => Asked::Start(container, overrides, reply),
+            Command::Start(container, overrides, reply) => {
+                Asked::Start(container, overrides, reply)
+            }
             Command::Kill(container, signal, reply) => Asked::Kill(container, signal, reply),
             Command::Install(repository, size, reply) => Asked::Install(repository, size, reply),
             Command::Uninstall(container, wipe, reply) => {

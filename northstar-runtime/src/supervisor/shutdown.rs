@@ -99,8 +99,16 @@ pub(super) struct Shutdown {
 impl Shutdown {
     pub(super) fn new(stop: Stop, now: Instant, stop_timeout: Duration) -> Shutdown {
         // Without the forker nobody is left to end gracefully.
-        let grace = if matches!(stop, Stop::ForkerDied) { Duration::ZERO } else { stop_timeout };
-        Shutdown { stop, kill_at: Some(now + grace), give_up_at: now + grace + CLEANUP_TIME }
+        let grace = if matches!(stop, Stop::ForkerDied) {
+            Duration::ZERO
+        } else {
+            stop_timeout
+        };
+        Shutdown {
+            stop,
+            kill_at: Some(now + grace),
+            give_up_at: now + grace + CLEANUP_TIME,
+        }
     }
 
     /// A second request, by a signal: no more patience.
@@ -136,9 +144,10 @@ impl Shutdown {
             Stop::CriticalExit { container, status } => {
                 Err(EndError::CriticalExit { container, status })
             }
-            Stop::CriticalStart { container, error } => {
-                Err(EndError::CriticalStart { container, source: Arc::new(error) })
-            }
+            Stop::CriticalStart { container, error } => Err(EndError::CriticalStart {
+                container,
+                source: Arc::new(error),
+            }),
             Stop::ForkerDied => Err(EndError::ForkerDied),
             Stop::Requested | Stop::Signal if residue.is_empty() => Ok(()),
             Stop::Requested | Stop::Signal => Err(EndError::Residue { residue }),
@@ -194,20 +203,30 @@ mod tests {
     fn reason_comes_before_residue() {
         let start = Instant::now();
         let container: Container = "a:1.0.0".parse().unwrap();
-        let residue = vec![Residue { container: container.clone(), state: "running" }];
+        let residue = vec![Residue {
+            container: container.clone(),
+            state: "running",
+        }];
         let result = |stop| Shutdown::new(stop, start, GRACE).result(residue.clone());
         let status = ExitStatus::Exit(1);
         assert!(matches!(
             result(Stop::CriticalExit { container, status }),
             Err(EndError::CriticalExit { .. })
         ));
-        assert!(matches!(result(Stop::ForkerDied), Err(EndError::ForkerDied)));
+        assert!(matches!(
+            result(Stop::ForkerDied),
+            Err(EndError::ForkerDied)
+        ));
         match result(Stop::Signal) {
             Err(error @ EndError::Residue { .. }) => {
                 assert_eq!(error.to_string(), "left behind: a:1.0.0 (running)");
             }
             other => panic!("{other:?}"),
         }
-        assert!(Shutdown::new(Stop::Requested, start, GRACE).result(Vec::new()).is_ok());
+        assert!(
+            Shutdown::new(Stop::Requested, start, GRACE)
+                .result(Vec::new())
+                .is_ok()
+        );
     }
 }

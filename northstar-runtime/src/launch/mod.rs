@@ -1,0 +1,108 @@
+//! From an accepted start to a running program, and from its end to nothing left.
+//!
+//! ```text
+//! Request --resolve--> Resolved --plan--> Planned --confine--> Confined --exec--> Running --watch--> (gone)
+//! ```
+//!
+//! Each phase is a type that the next one consumes; a caller can neither skip nor repeat one. Each can undo itself:
+//! what it made is released in reverse order when the next phase fails, and by [`Running::watch`] when the container ends. The images are
+//! mounted before all this, by the supervisor.
+//!
+//! | phase | looks up or makes |
+//! |---|---|
+//! | [`resolve`] | bind sources, persistent directory, resources, groups, network namespace |
+//! | [`plan`] | detached mounts, pipes, console, sockets, seccomp programs: the two halves of the plan |
+//! | [`confine`] | the control group with its limits |
+//! | [`exec`] | init (armed), moved into the group, then the program (go) |
+
+mod confine;
+mod error;
+mod exec;
+mod forker;
+mod host;
+mod init;
+pub(crate) mod persist;
+mod plan;
+mod ready;
+mod resolve;
+pub(crate) mod sockets;
+mod watch;
+
+pub use error::{Error, Phase};
+pub(crate) use forker::Forker;
+pub use sockets::SocketError;
+pub(crate) use watch::{Process, Report};
+
+use crate::{
+    config::{ConnectionOptions, Missing, RepositoryId},
+    console::Console,
+    repository::InstalledPackage,
+    supervisor::StartOverrides,
+};
+use northstar_sandbox::{cgroup::Hierarchy, plan::Rlimit};
+use std::{collections::BTreeSet, os::fd::OwnedFd, path::PathBuf, sync::Arc};
+use tokio_util::sync::CancellationToken;
+
+/// What all launches need of the daemon.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) forker: Arc<Forker>,
+    pub(crate) console: Console,
+    pub(crate) console_options: ConnectionOptions,
+    pub(crate) hierarchy: Hierarchy,
+    /// The group of all containers, relative to the cgroup root.
+    pub(crate) cgroup: PathBuf,
+    pub(crate) socket_dir: PathBuf,
+    pub(crate) store: persist::Store,
+    /// Repositories whose containers start without what is missing on the host.
+    pub(crate) lenient: BTreeSet<RepositoryId>,
+    /// The limit of open descriptors that the daemon itself was started with.
+    pub(crate) nofile: Rlimit,
+}
+
+impl Context {
+    fn missing(&self, repository: &RepositoryId) -> Missing {
+        if self.lenient.contains(repository) {
+            Missing::Skip
+        } else {
+            Missing::Refuse
+        }
+    }
+}
+
+/// A start whose images are mounted.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) package: Arc<InstalledPackage>,
+    /// The root of the container's image.
+    pub(crate) root: OwnedFd,
+    /// The roots of its resources, in the order of its mounts.
+    pub(crate) resources: Vec<OwnedFd>,
+    pub(crate) overrides: StartOverrides,
+}
+
+/// Starts a container. Ok means that its `execve` has happened.
+///
+/// If `cancel` fires, what was done is undone, as after any other failure.
+pub(crate) async fn launch(
+    context: Arc<Context>,
+    request: Request,
+    cancel: CancellationToken,
+) -> Result<watch::Running, Error> {
+    let prepare = {
+        let context = Arc::clone(&context);
+        let runtime = tokio::runtime::Handle::current();
+        move || {
+            // The readers of the pipes are tasks of the runtime.
+            let _entered = runtime.enter();
+            let resolved = resolve::resolve(&context, request)?;
+            let planned = plan::plan(&context, resolved)?;
+            confine::confine(&context, planned)
+        }
+    };
+    // File systems of the host may let one wait.
+    let confined = tokio::task::spawn_blocking(prepare)
+        .await
+        .unwrap_or(Err(Error::Interrupted))?;
+    exec::exec(context, confined, cancel).await
+}

@@ -1,0 +1,201 @@
+//! The limits of a container's control group.
+
+use crate::launch::resolve::Resolved;
+use northstar_manifest::{BlkIo, BlkIoThrottle, CGroups, Cpu, DeviceKind, Manifest, Memory, Mount};
+use northstar_sandbox::cgroup::{
+    CgroupPlan, CpuPlan, DeviceWeight, DevicesPlan, IoPlan, MemoryPlan, Throttle,
+    devices::{self, Access, DeviceRule},
+};
+use rustix::fs::{FileType, fstat, major, minor};
+use std::path::{Path, PathBuf};
+
+/// Where the group is, relative to the cgroup root: the manifest's parent or the configured group, then the name.
+pub(super) fn path(configured: &Path, manifest: &Manifest) -> PathBuf {
+    let parent = manifest
+        .cgroups
+        .as_ref()
+        .and_then(|cgroups| cgroups.parent.as_deref());
+    let name: &str = manifest.name.as_ref();
+    parent.unwrap_or(configured).join(name)
+}
+
+/// Whether memory events are to be told.
+pub(super) fn monitors_memory(manifest: &Manifest) -> bool {
+    let memory = manifest
+        .cgroups
+        .as_ref()
+        .and_then(|cgroups| cgroups.memory.as_ref());
+    memory.is_some_and(|memory| memory.oom_monitor)
+}
+
+/// The group's limits. Opened bind sources are looked at for the devices they bring.
+pub(super) fn plan(resolved: &Resolved) -> CgroupPlan {
+    let manifest = &resolved.package.manifest;
+    let cgroups = manifest.cgroups.as_ref();
+    let mut rules = bound_devices(resolved);
+    let mut required = false;
+    if let Some(named) = cgroups.and_then(|cgroups| cgroups.devices.as_ref()) {
+        required = true;
+        rules.extend(named.iter().map(device));
+    }
+    let part = CgroupPlan {
+        devices: DevicesPlan { rules, required },
+        ..CgroupPlan::default()
+    };
+    let Some(CGroups {
+        parent: _,
+        blkio,
+        cpu,
+        memory,
+        pids,
+        devices: _,
+    }) = cgroups
+    else {
+        return part;
+    };
+    CgroupPlan {
+        memory: memory.as_ref().map(memory_plan).unwrap_or_default(),
+        cpu: cpu.as_ref().map(cpu_plan).unwrap_or_default(),
+        io: blkio.as_ref().map(io_plan).unwrap_or_default(),
+        pids: pids.map(|pids| pids.max),
+        ..part
+    }
+}
+
+fn memory_plan(memory: &Memory) -> MemoryPlan {
+    let Memory {
+        oom_monitor: _,
+        kernel_memory_limit,
+        memory_hard_limit,
+        memory_soft_limit,
+        kernel_tcp_memory_limit,
+        memory_swap_limit,
+        swappiness,
+        attrs,
+    } = memory;
+    MemoryPlan {
+        hard_limit: *memory_hard_limit,
+        soft_limit: *memory_soft_limit,
+        swap_limit: *memory_swap_limit,
+        swappiness: *swappiness,
+        kernel_limit: *kernel_memory_limit,
+        kernel_tcp_limit: *kernel_tcp_memory_limit,
+        oom_group: None,
+        attributes: attrs.clone(),
+    }
+}
+
+fn cpu_plan(cpu: &Cpu) -> CpuPlan {
+    let Cpu {
+        cpus,
+        mems,
+        shares,
+        quota,
+        period,
+        realtime_runtime,
+        realtime_period,
+        attrs,
+    } = cpu;
+    CpuPlan {
+        shares: *shares,
+        quota: *quota,
+        period: *period,
+        cpus: cpus.clone(),
+        mems: mems.clone(),
+        realtime_runtime: *realtime_runtime,
+        realtime_period: *realtime_period,
+        attributes: attrs.clone(),
+    }
+}
+
+fn io_plan(blkio: &BlkIo) -> IoPlan {
+    let weights = blkio.weight_device.iter().map(|device| DeviceWeight {
+        major: device.major,
+        minor: device.minor,
+        weight: device.weight,
+        leaf_weight: device.leaf_weight,
+    });
+    IoPlan {
+        weight: blkio.weight,
+        leaf_weight: blkio.leaf_weight,
+        device_weights: weights.collect(),
+        read_bps: throttles(&blkio.throttle_read_bps_device),
+        write_bps: throttles(&blkio.throttle_write_bps_device),
+        read_iops: throttles(&blkio.throttle_read_iops_device),
+        write_iops: throttles(&blkio.throttle_write_iops_device),
+        attributes: blkio.attrs.clone(),
+    }
+}
+
+fn throttles(throttles: &[BlkIoThrottle]) -> Vec<Throttle> {
+    let throttle = |BlkIoThrottle { major, minor, rate }: &BlkIoThrottle| Throttle {
+        major: *major,
+        minor: *minor,
+        rate: *rate,
+    };
+    throttles.iter().map(throttle).collect()
+}
+
+fn device(rule: &northstar_manifest::DeviceRule) -> DeviceRule {
+    let kind = match rule.kind {
+        DeviceKind::Char => devices::DeviceKind::Char,
+        DeviceKind::Block => devices::DeviceKind::Block,
+    };
+    let access = Access {
+        read: rule.access.read,
+        write: rule.access.write,
+        mknod: rule.access.mknod,
+    };
+    DeviceRule {
+        kind,
+        major: rule.major,
+        minor: rule.minor,
+        access,
+    }
+}
+
+/// A device node that is bound without `nodev` is meant to be used, and so is any node in a directory that is.
+fn bound_devices(resolved: &Resolved) -> Vec<DeviceRule> {
+    let mut rules = Vec::new();
+    for (target, mount) in &resolved.package.manifest.mounts {
+        let Mount::Bind { options, .. } = mount else {
+            continue;
+        };
+        let Some(source) = resolved.sources.get(target).filter(|_| !options.nodev) else {
+            continue;
+        };
+        let Ok(stat) = fstat(&source.0) else { continue };
+        let kind = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::CharacterDevice => devices::DeviceKind::Char,
+            FileType::BlockDevice => devices::DeviceKind::Block,
+            FileType::Directory => {
+                let container = &resolved.package.container;
+                tracing::info!(
+                    "{container} may open all devices: it binds the directory {} without nodev",
+                    target.display()
+                );
+                let kind = devices::DeviceKind::All;
+                let access = Access::READ_WRITE;
+                rules.push(DeviceRule {
+                    kind,
+                    major: None,
+                    minor: None,
+                    access,
+                });
+                continue;
+            }
+            _ => continue,
+        };
+        rules.push(DeviceRule {
+            kind,
+            major: Some(major(stat.st_rdev)),
+            minor: Some(minor(stat.st_rdev)),
+            access: Access {
+                read: true,
+                write: options.rw,
+                mknod: false,
+            },
+        });
+    }
+    rules
+}

@@ -1,0 +1,130 @@
+//! Second phase: from what was looked up to the plans of the sandbox, with everything that travels with them.
+
+mod cgroup;
+mod mounts;
+mod process;
+
+use super::{
+    Context, Error,
+    resolve::Resolved,
+    sockets::{Names, Sockets},
+};
+use crate::{
+    logs::{Readers, Stream},
+    repository::InstalledPackage,
+};
+use northstar_manifest::Output;
+use northstar_sandbox::{
+    cgroup::CgroupPlan,
+    plan::{ArmPlan, DescriptorIndex, ExecPlan},
+};
+use std::{
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    path::PathBuf,
+    sync::Arc,
+};
+
+/// A launch that is written down completely. Dropping it closes and removes what was made for it.
+#[derive(Debug)]
+pub(super) struct Planned {
+    pub(super) package: Arc<InstalledPackage>,
+    pub(super) skipped: Vec<String>,
+    pub(super) arm: (ArmPlan, Descriptors),
+    pub(super) exec: (ExecPlan, Descriptors),
+    pub(super) cgroup: GroupPlan,
+    pub(super) attachments: Attachments,
+}
+
+/// The control group to be made.
+#[derive(Debug)]
+pub(super) struct GroupPlan {
+    /// Relative to the cgroup root.
+    pub(super) path: PathBuf,
+    pub(super) limits: CgroupPlan,
+    /// Memory events are to be told.
+    pub(super) monitor_memory: bool,
+}
+
+/// What the daemon holds of a container beside its process.
+#[derive(Debug)]
+pub(super) struct Attachments {
+    pub(super) readers: Readers,
+    /// The daemon's end of the container's console.
+    pub(super) console: Option<UnixStream>,
+    pub(super) sockets: Names,
+}
+
+/// The descriptors that travel with a plan. They are closed here as soon as init has its own.
+#[derive(Debug, Default)]
+pub(super) struct Descriptors(Vec<OwnedFd>);
+
+impl Descriptors {
+    /// Adds a descriptor; the plan names it by the index.
+    fn add(&mut self, descriptor: OwnedFd) -> DescriptorIndex {
+        // The sandbox refuses lists that are longer than the index can count.
+        let index = u16::try_from(self.0.len()).unwrap_or(u16::MAX);
+        self.0.push(descriptor);
+        DescriptorIndex(index)
+    }
+
+    pub(super) fn as_slice(&self) -> &[OwnedFd] {
+        &self.0
+    }
+}
+
+/// Writes the plan. Must be called within the tokio runtime. Blocks.
+pub(super) fn plan(context: &Context, mut resolved: Resolved) -> Result<Planned, Error> {
+    let package = Arc::clone(&resolved.package);
+    let (container, manifest) = (&package.container, &package.manifest);
+    let cgroup = GroupPlan {
+        path: cgroup::path(&context.cgroup, manifest),
+        limits: cgroup::plan(&resolved),
+        monitor_memory: cgroup::monitors_memory(manifest),
+    };
+    let arm = mounts::arm_plan(&mut resolved)?;
+
+    let mut gifts = process::Gifts::default();
+    let mut readers = Readers::default();
+    let io = manifest.io.clone().unwrap_or_default();
+    let mut open = |stream, output| match output {
+        Output::Discard => Ok(None),
+        Output::Pipe => readers.log(container, stream).map(Some),
+        Output::Inherit => readers.inherit(stream).map(Some),
+    };
+    gifts.stdout = open(Stream::Stdout, io.stdout).map_err(Error::Output)?;
+    gifts.stderr = open(Stream::Stderr, io.stderr).map_err(Error::Output)?;
+    let console = match &manifest.console {
+        Some(_) => {
+            let (ours, theirs) = UnixStream::pair().map_err(Error::Console)?;
+            gifts.console = Some(theirs.into());
+            Some(ours)
+        }
+        None => None,
+    };
+    let owner = (manifest.uid, manifest.gid);
+    let sockets = Sockets::bind(&context.socket_dir, container, owner, &manifest.sockets);
+    let Sockets { descriptors, names } = sockets.map_err(Error::Socket)?;
+    gifts.sockets = descriptors;
+
+    let exec = process::exec_plan(
+        container,
+        manifest,
+        resolved.overrides,
+        resolved.groups,
+        context.nofile,
+        gifts,
+    )?;
+    let attachments = Attachments {
+        readers,
+        console,
+        sockets: names,
+    };
+    Ok(Planned {
+        package,
+        skipped: resolved.skipped,
+        arm,
+        exec,
+        cgroup,
+        attachments,
+    })
+}

@@ -1,0 +1,211 @@
+//! From a request to its answer or to the work it orders.
+
+use super::{Job, Machine, Request, Workshop, answer};
+use crate::supervisor::{
+    Error, Inspection, StartOverrides,
+    admission::{self, Decision},
+    command::{Reply, Wipe},
+    registry::{AfterUnmount, Entry, Image, Run, Start},
+};
+use northstar_manifest::Container;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+impl<W: Workshop> Machine<W> {
+    pub(in crate::supervisor) fn inspect(
+        &mut self,
+        container: &Container,
+        reply: Reply<Result<Inspection, Error>>,
+    ) {
+        let Some(entry) = self.registry.get(container) else {
+            return answer(
+                reply,
+                Err(Error::InvalidContainer {
+                    container: container.clone(),
+                }),
+            );
+        };
+        let inspection = self.workshop.describe(entry);
+        match &entry.run {
+            Run::Running { process, .. } => self.workshop.measure(process, inspection, reply),
+            _ => answer(reply, Ok(inspection)),
+        }
+    }
+
+    /// Takes a request: answers it, begins it, or keeps it until a transition has ended.
+    pub(in crate::supervisor) fn request(&mut self, request: Request<W>) {
+        if self.closing.is_some() {
+            return request.deny(Error::ShuttingDown);
+        }
+        if let Some(request) = self.try_now(request) {
+            self.waiting.push_back(request);
+        }
+    }
+
+    /// Begins or answers the request, or hands it back if it has to wait.
+    pub(super) fn try_now(&mut self, request: Request<W>) -> Option<Request<W>> {
+        match admission::decide(&self.registry, request.ask()) {
+            Decision::Wait => return Some(request),
+            Decision::Denied(error) => request.deny(error),
+            Decision::Accept => self.begin(request),
+        }
+        None
+    }
+
+    fn begin(&mut self, request: Request<W>) {
+        match request {
+            Request::Mount(container, reply) => self.begin_mount(&container, Some(reply)),
+            Request::Umount(container, reply) => {
+                self.begin_unmount(&container, AfterUnmount::Rest { reply: Some(reply) });
+            }
+            Request::Start(container, overrides, reply) => {
+                self.begin_start(&container, overrides, reply);
+            }
+            Request::Kill(container, signal, reply) => self.kill(container, signal, reply),
+            Request::Uninstall(container, wipe, reply) => {
+                self.begin_uninstall(&container, wipe, reply);
+            }
+            Request::Commit(container, staged, reply) => {
+                self.registry.begin_commit(container.clone(), reply);
+                self.workshop.commit(&container, staged);
+            }
+        }
+    }
+
+    fn begin_mount(&mut self, container: &Container, reply: Option<Reply<Result<(), Error>>>) {
+        if let Some(entry) = self.registry.get_mut(container) {
+            entry.image = Image::Mounting { reply };
+            self.workshop.mount(container, &entry.package);
+        }
+    }
+
+    pub(super) fn begin_unmount(&mut self, container: &Container, after: AfterUnmount) {
+        if let Some(entry) = self.registry.get_mut(container)
+            && let Some(image) = entry.image.take_mounted()
+        {
+            entry.image = Image::Unmounting(after);
+            self.workshop.unmount(container, image);
+        }
+    }
+
+    fn begin_uninstall(
+        &mut self,
+        container: &Container,
+        wipe: Wipe,
+        reply: Reply<Result<(), Error>>,
+    ) {
+        let Some(entry) = self.registry.get_mut(container) else {
+            return;
+        };
+        if let Some(image) = entry.image.take_mounted() {
+            entry.image = Image::Unmounting(AfterUnmount::Remove { wipe, reply });
+            self.workshop.unmount(container, image);
+        } else {
+            entry.image = Image::Removing { reply };
+            self.workshop.remove(container, &entry.package, wipe);
+        }
+    }
+
+    fn begin_start(
+        &mut self,
+        container: &Container,
+        overrides: StartOverrides,
+        reply: Reply<Result<(), Error>>,
+    ) {
+        let resources = match admission::resources(&self.registry, container) {
+            Ok(resources) => resources,
+            Err(error) => return answer(reply, Err(error)),
+        };
+        for image in resources.iter().chain([container]) {
+            if matches!(
+                self.registry.get(image),
+                Some(Entry {
+                    image: Image::Installed,
+                    ..
+                })
+            ) {
+                self.begin_mount(image, None);
+            }
+        }
+        if let Some(entry) = self.registry.get_mut(container) {
+            entry.run = Run::Gathering(Start {
+                resources,
+                overrides,
+                reply,
+            });
+        }
+        self.launch_if_mounted(container);
+    }
+
+    /// Goes on with a start once everything it needs is mounted.
+    pub(super) fn launch_if_mounted(&mut self, container: &Container) {
+        let Machine {
+            registry, workshop, ..
+        } = self;
+        let Some(Entry {
+            run: Run::Gathering(start),
+            ..
+        }) = registry.get(container)
+        else {
+            return;
+        };
+        let mounted = |container| match registry.get(container) {
+            Some(Entry {
+                image: Image::Mounted(image),
+                ..
+            }) => Some(image),
+            _ => None,
+        };
+        let images: Option<Vec<_>> = start.resources.iter().map(mounted).collect();
+        let (Some(resources), Some(image)) = (images, mounted(container)) else {
+            return;
+        };
+        let Some(entry) = registry.get(container) else {
+            return;
+        };
+        let cancel = CancellationToken::new();
+        workshop.launch(Job {
+            container,
+            package: &entry.package,
+            image,
+            resources,
+            overrides: start.overrides.clone(),
+            cancel: cancel.clone(),
+        });
+        if let Some(entry) = registry.get_mut(container)
+            && let Run::Gathering(start) = std::mem::replace(&mut entry.run, Run::Idle)
+        {
+            let Start {
+                resources, reply, ..
+            } = start;
+            entry.run = Run::Launching {
+                resources,
+                cancel,
+                reply,
+            };
+        }
+    }
+
+    fn kill(&mut self, container: Container, signal: i32, reply: Reply<Result<(), Error>>) {
+        let Some(Entry {
+            run: Run::Running { process, .. },
+            ..
+        }) = self.registry.get(&container)
+        else {
+            return answer(reply, Err(Error::StopContainerNotStarted { container }));
+        };
+        let result = self.workshop.signal(process, signal).map_err(|source| {
+            // The process is gone and its end is about to be noticed.
+            if source.raw_os_error() == Some(nix::libc::ESRCH) {
+                Error::StopContainerNotStarted { container }
+            } else {
+                Error::Signal {
+                    container,
+                    signal,
+                    source: Arc::new(source),
+                }
+            }
+        });
+        answer(reply, result);
+    }
+}

@@ -1,0 +1,363 @@
+//! The real [`Workshop`]: each piece of work is a task that ends in one outcome for the driver.
+
+use super::{
+    Error, Event, Inspection, Process, Protection,
+    command::{Reply, Wipe},
+    driver::Uploads,
+    install::{InstallSlot, Part, Upload},
+    machine::{Job, Launched, Outcome, Removal, Request, UnmountFailure, Workshop, answer},
+    registry::{Entry, Facts, Image, Need, Parts},
+};
+use crate::{
+    config::RepositoryId,
+    launch::{self, Context, Report},
+    repository::{InstallError, InstalledPackage, RemoveError, Repository, Staged, Staging},
+    storage::{self, Integrity, Kernel, MountRequest, MountedImage, UnmountError},
+};
+use northstar_manifest::{Autostart, Container, Mount};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    os::fd::OwnedFd,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::{Semaphore, broadcast, mpsc};
+use tracing::{info, warn};
+
+/// Everything that the driver orders work from.
+#[derive(Debug)]
+pub(super) struct Works {
+    pub(super) context: Arc<Context>,
+    pub(super) kernel: Kernel,
+    pub(super) repositories: BTreeMap<RepositoryId, Repository>,
+    /// Repositories whose containers may be started with arguments.
+    pub(super) start_command: BTreeSet<RepositoryId>,
+    /// Below it images are mounted.
+    pub(super) run_dir: PathBuf,
+    pub(super) loop_timeout: Duration,
+    /// Mounts and umounts that may be under way.
+    pub(super) mounts: Arc<Semaphore>,
+    pub(super) outcomes: mpsc::UnboundedSender<Outcome<Works>>,
+    pub(super) uploads: mpsc::UnboundedSender<Request<Works>>,
+    pub(super) events: broadcast::Sender<Event>,
+}
+
+impl Parts for Works {
+    type Package = Arc<InstalledPackage>;
+    type Image = MountedImage;
+    type Process = launch::Process;
+    type Staged = (RepositoryId, Staged);
+    type Committed = InstalledPackage;
+}
+
+impl Works {
+    /// What the state machine needs to know of a package.
+    pub(super) fn facts(&self, package: &InstalledPackage) -> Facts {
+        let manifest = &package.manifest;
+        let needs = manifest
+            .mounts
+            .iter()
+            .filter_map(|(target, mount)| match mount {
+                Mount::Resource { name, version, .. } => Some(Need {
+                    target: target.clone(),
+                    name: name.clone(),
+                    version: version.clone(),
+                }),
+                _ => None,
+            });
+        Facts {
+            repository: package.repository.clone(),
+            resource: manifest.is_resource(),
+            start_command: self.start_command.contains(&package.repository),
+            critical: manifest.autostart == Some(Autostart::Critical),
+            needs: needs.collect(),
+        }
+    }
+
+    /// Runs a piece of work and sends its outcome. The driver is gone only at the very end of the daemon.
+    fn spawn(&self, work: impl Future<Output = Outcome<Works>> + Send + 'static) {
+        let outcomes = self.outcomes.clone();
+        tokio::spawn(async move {
+            let _ = outcomes.send(work.await);
+        });
+    }
+}
+
+impl Workshop for Works {
+    fn mount(&mut self, container: &Container, package: &Arc<InstalledPackage>) {
+        let request = MountRequest {
+            container: container.clone(),
+            source: package.source.clone(),
+            integrity: package.integrity,
+            target: self.run_dir.join(container.to_string()),
+            selinux_context: package
+                .manifest
+                .selinux
+                .as_ref()
+                .and_then(|selinux| selinux.mount_context.clone()),
+            loop_timeout: self.loop_timeout,
+        };
+        let (container, kernel) = (container.clone(), self.kernel.clone());
+        let mounts = Arc::clone(&self.mounts);
+        self.spawn(async move {
+            // The semaphore is never closed.
+            let _slot = mounts.acquire().await;
+            let result = storage::mount(&kernel, request).await;
+            if result.is_ok() {
+                info!("mounted {container}");
+            }
+            Outcome::Mounted(container, result.map_err(Arc::new))
+        });
+    }
+
+    fn unmount(&mut self, container: &Container, image: MountedImage) {
+        let container = container.clone();
+        let mounts = Arc::clone(&self.mounts);
+        self.spawn(async move {
+            let _slot = mounts.acquire().await;
+            let result = match image.release().await {
+                Ok(()) => {
+                    info!("unmounted {container}");
+                    Ok(())
+                }
+                Err(UnmountError::Busy { image, .. }) => Err(UnmountFailure::Busy(*image)),
+                Err(error) => Err(UnmountFailure::Incomplete(Arc::new(error))),
+            };
+            Outcome::Unmounted(container, result)
+        });
+    }
+
+    fn launch(&mut self, job: Job<'_, Works>) {
+        let Job {
+            container,
+            package,
+            image,
+            resources,
+            overrides,
+            cancel,
+        } = job;
+        let container = container.clone();
+        let roots = root_of(image).and_then(|root| {
+            let resources = resources.into_iter().map(root_of);
+            Ok((root, resources.collect::<io::Result<Vec<_>>>()?))
+        });
+        let (root, resources) = match roots {
+            Ok(roots) => roots,
+            Err(error) => {
+                let error = Arc::new(launch::Error::Root(error));
+                return self.spawn(async move { Outcome::Launched(container, Err(error)) });
+            }
+        };
+        let package = Arc::clone(package);
+        let request = launch::Request {
+            package,
+            root,
+            resources,
+            overrides,
+        };
+        let (context, outcomes) = (Arc::clone(&self.context), self.outcomes.clone());
+        tokio::spawn(async move {
+            // As in `spawn`.
+            let tell = |outcome| drop(outcomes.send(outcome));
+            match launch::launch(context, request, cancel).await {
+                Ok(running) => {
+                    let launched = Launched {
+                        process: running.process(),
+                        skipped: running.skipped(),
+                    };
+                    tell(Outcome::Launched(container.clone(), Ok(launched)));
+                    let report = |report| {
+                        let container = container.clone();
+                        tell(match report {
+                            Report::Memory(events) => Outcome::Memory(container, events),
+                            Report::Ended(status) => Outcome::Ended(container, status),
+                            Report::CleanedUp => Outcome::CleanedUp(container),
+                        });
+                    };
+                    running.watch(report).await;
+                }
+                Err(error) => tell(Outcome::Launched(container, Err(Arc::new(error)))),
+            }
+        });
+    }
+
+    fn signal(&mut self, process: &launch::Process, signal: i32) -> io::Result<()> {
+        process.signal(signal)
+    }
+
+    fn remove(&mut self, container: &Container, package: &Arc<InstalledPackage>, wipe: Wipe) {
+        let container = container.clone();
+        let repository = package.repository.clone();
+        let removal = self
+            .repositories
+            .get(&repository)
+            .and_then(|repository| repository.removal(&container));
+        let context = Arc::clone(&self.context);
+        self.spawn(async move {
+            let result = async {
+                if let Some(removal) = removal {
+                    removal.execute().await?;
+                }
+                Ok(match wipe {
+                    Wipe::Keep => Removal::Complete,
+                    Wipe::Remove => wipe_data(context, repository, container.clone()).await,
+                })
+            };
+            let result: Result<Removal, RemoveError> = result.await;
+            Outcome::Removed(container, result.map_err(Arc::new))
+        });
+    }
+
+    fn forget(&mut self, container: &Container, package: &Arc<InstalledPackage>) {
+        if let Some(repository) = self.repositories.get_mut(&package.repository) {
+            repository.forget(container);
+        }
+    }
+
+    fn commit(&mut self, container: &Container, (repository, staged): (RepositoryId, Staged)) {
+        let container = container.clone();
+        self.spawn(async move {
+            let result = staged.commit().await;
+            let result = result.map_err(|error| install_error(repository, error));
+            Outcome::Committed(container, result)
+        });
+    }
+
+    fn adopt(&mut self, package: InstalledPackage) -> (Arc<InstalledPackage>, Facts) {
+        let facts = self.facts(&package);
+        let package = match self.repositories.get_mut(&package.repository) {
+            Some(repository) => repository.insert(package),
+            None => Arc::new(package),
+        };
+        (package, facts)
+    }
+
+    fn describe(&self, entry: &Entry<Works>) -> Inspection {
+        Inspection {
+            manifest: Arc::clone(&entry.package.manifest),
+            repository: entry.package.repository.clone(),
+            mounted: matches!(entry.image, Image::Mounted(_)),
+            integrity: match entry.package.integrity {
+                Integrity::None => Protection::None,
+                Integrity::DmVerity => Protection::DmVerity,
+                Integrity::FullRead => Protection::FullRead,
+            },
+            skipped: entry.skipped.clone(),
+            process: None,
+        }
+    }
+
+    fn measure(
+        &mut self,
+        process: &launch::Process,
+        mut inspection: Inspection,
+        reply: Reply<Result<Inspection, Error>>,
+    ) {
+        let process = process.clone();
+        tokio::task::spawn_blocking(move || {
+            inspection.process = Some(Process {
+                pid: process.pid(),
+                uptime: process.uptime(),
+                statistics: process.statistics(),
+            });
+            answer(reply, Ok(inspection));
+        });
+    }
+
+    fn publish(&mut self, event: Event) {
+        match &event {
+            Event::Started(container) => info!("started {container}"),
+            Event::Exited(container, status) => info!("{container} ended with {status}"),
+            Event::Installed(container) => info!("installed {container}"),
+            Event::Uninstalled(container) => info!("uninstalled {container}"),
+            Event::CgroupMemory(container, events) => {
+                warn!("{container} is short of memory: {events:?}");
+            }
+            Event::Shutdown => {}
+        }
+        // Nobody has to listen.
+        let _ = self.events.send(event);
+    }
+}
+
+impl Uploads for Works {
+    fn begin(&self, repository: &RepositoryId, size: u64) -> Result<InstallSlot, Error> {
+        let Some(found) = self.repositories.get(repository) else {
+            return Err(Error::InvalidRepository {
+                repository: repository.clone(),
+            });
+        };
+        let staging = found
+            .stage(size)
+            .map_err(|error| install_error(repository.clone(), error))?;
+        let (slot, upload) = InstallSlot::new(repository.clone());
+        tokio::spawn(receive(
+            repository.clone(),
+            staging,
+            upload,
+            self.uploads.clone(),
+        ));
+        Ok(slot)
+    }
+}
+
+/// Takes an upload into its staging and hands it to the driver when it is complete and verified.
+async fn receive(
+    repository: RepositoryId,
+    mut staging: Staging,
+    upload: Upload,
+    driver: mpsc::UnboundedSender<Request<Works>>,
+) {
+    let Upload { mut parts, outcome } = upload;
+    let staged = loop {
+        let result = match parts.recv().await {
+            Some(Part::Chunk(chunk)) => staging.write(chunk).await,
+            Some(Part::End) => break staging.finish().await,
+            // The uploader is gone, and nobody waits for an answer.
+            None => return,
+        };
+        if let Err(error) = result {
+            break Err(error);
+        }
+    };
+    // From here on the uploader is told that nothing more is wanted.
+    drop(parts);
+    match staged {
+        Ok(staged) => {
+            let container = staged.container();
+            let _ = driver.send(Request::Commit(container, (repository, staged), outcome));
+        }
+        Err(error) => answer(outcome, Err(install_error(repository, error))),
+    }
+}
+
+fn install_error(repository: RepositoryId, error: InstallError) -> Error {
+    match error {
+        InstallError::Duplicate { container, .. } => Error::InstallDuplicate { container },
+        error => Error::Install {
+            repository,
+            source: Arc::new(error),
+        },
+    }
+}
+
+/// A descriptor of its own for the root of an image. It keeps the mount busy until it is closed.
+fn root_of(image: &MountedImage) -> io::Result<OwnedFd> {
+    image.root().try_clone_to_owned()
+}
+
+async fn wipe_data(
+    context: Arc<Context>,
+    repository: RepositoryId,
+    container: Container,
+) -> Removal {
+    let wiped =
+        tokio::task::spawn_blocking(move || context.store.wipe(&repository, container.name()));
+    match wiped.await {
+        Ok(Ok(())) => Removal::Complete,
+        Ok(Err(error)) => Removal::DataLeft(Arc::new(error)),
+        Err(error) => Removal::DataLeft(Arc::new(error.into())),
+    }
+}
