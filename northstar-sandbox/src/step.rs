@@ -133,7 +133,11 @@ impl StepError {
     /// A failed step. `detail` is cut at [`StepError::MAX_DETAIL`].
     pub fn new(step: Step, errno: i32, detail: impl Into<String>) -> StepError {
         let mut detail = detail.into();
-        detail.truncate(detail.floor_char_boundary(StepError::MAX_DETAIL));
+        if detail.len() > StepError::MAX_DETAIL {
+            let boundary = |at: &usize| detail.is_char_boundary(*at);
+            let end = (0..=StepError::MAX_DETAIL).rev().find(boundary);
+            detail.truncate(end.unwrap_or(0));
+        }
         StepError {
             step,
             errno,

@@ -55,7 +55,6 @@ pub(crate) struct Start {
 
 /// An init whose world is built.
 struct Armed {
-    control: OwnedFd,
     forker: OwnedFd,
     /// Root of a procfs of this pid namespace that is mounted nowhere.
     procfs: OwnedFd,
@@ -63,35 +62,39 @@ struct Armed {
 
 /// Is init until it ends.
 pub(crate) fn run(child: &Child, start: Start) -> ! {
-    let control = match rustix::io::fcntl_dupfd_cloexec(&start.control, 3) {
-        Ok(control) => control,
-        Err(_) => process::exit(code::FAILED),
-    };
-    let outcome = arm(child, start).and_then(|armed| {
-        let go = park::wait_for_go(&armed)?;
-        reaper::run_payload(armed, go)
-    });
-    match outcome {
-        Ok(()) => process::exit(code::DONE),
-        Err(error) => {
-            let _nobody_listens =
-                ipc::send(control.as_fd(), &FromInit::Failed(error), &[], Wait::Block);
-            process::exit(code::FAILED)
-        }
-    }
-}
-
-fn arm(child: &Child, start: Start) -> Result<Armed, StepError> {
     let Start {
         control,
         plan,
         descriptors,
         forker,
     } = start;
+    let armed = or_report(&control, arm(child, &control, plan, descriptors, forker));
+    let go = or_report(&control, park::wait_for_go(&control));
+    reaper::run_payload(control, armed, go)
+}
 
+/// What a step achieved; when it failed, the daemon is told why and init ends.
+fn or_report<T>(control: &OwnedFd, result: Result<T, StepError>) -> T {
+    match result {
+        Ok(achieved) => achieved,
+        Err(error) => {
+            let message = FromInit::Failed(error);
+            let _nobody_listens = ipc::send(control.as_fd(), &message, &[], Wait::Block);
+            process::exit(code::FAILED)
+        }
+    }
+}
+
+fn arm(
+    child: &Child,
+    control: &OwnedFd,
+    plan: OwnedFd,
+    descriptors: Vec<OwnedFd>,
+    forker: OwnedFd,
+) -> Result<Armed, StepError> {
     // Descriptors: first, so that nothing of the forker, above all the pidfds of other inits and
     // the daemon's socket, is around when anything else happens.
-    keep_only(child, &[&control, &plan, &forker], &descriptors)?;
+    keep_only(child, &[control, &plan, &forker], &descriptors)?;
 
     // Dumpable: before the container can see this process.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).at(Step::Dumpable)?;
@@ -149,11 +152,7 @@ fn arm(child: &Child, start: Start) -> Result<Armed, StepError> {
     // Isolation: last, because only now nothing but the plan's mounts may be left.
     mountinfo::compare(&procfs, &mounted, mountinfo::View::Container)?;
 
-    Ok(Armed {
-        control,
-        forker,
-        procfs,
-    })
+    Ok(Armed { forker, procfs })
 }
 
 fn keep_only(child: &Child, own: &[&OwnedFd], plan: &[OwnedFd]) -> Result<(), StepError> {

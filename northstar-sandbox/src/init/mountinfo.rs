@@ -268,7 +268,7 @@ mod tests {
         );
         assert_eq!(
             at("8 7 0:2 / /data rw - tmpfs x rw\n9 5 0:3 / / rw - ext4 x rw"),
-            Some("/".into())
+            Some("/data".into())
         );
     }
 

@@ -228,6 +228,9 @@ impl<'a> Builder<'a> {
         set_attributes(source.as_fd(), flags.scope(), flags.attributes())
             .map_err(|error| Errno::from_raw_os_error(error.errno()))?;
         let place = self.place(target)?;
+        if self.mounts.iter().any(|mount| mount.target == place) {
+            return Err(Errno::BUSY);
+        }
         rustix::mount::move_mount(
             source,
             c"",

@@ -7,7 +7,7 @@ use northstar_sys::process;
 use northstar_sys::seqpacket::Wait;
 use rustix::io::Errno;
 
-use super::{Armed, code};
+use super::code;
 use crate::ipc::{self, ReceiveError};
 use crate::message::{FromInit, ToInit};
 use crate::plan::ExecPlan;
@@ -21,8 +21,8 @@ pub(super) struct Go {
 
 /// Tells the daemon that the world is built and waits for what is to run in it. A daemon that
 /// closes its end does not want this container: init ends.
-pub(super) fn wait_for_go(armed: &Armed) -> Result<Go, StepError> {
-    let control = armed.control.as_fd();
+pub(super) fn wait_for_go(control: &OwnedFd) -> Result<Go, StepError> {
+    let control = control.as_fd();
     if ipc::send(control, &FromInit::Armed, &[], Wait::Block).is_err() {
         process::exit(code::FAILED);
     }

@@ -14,33 +14,33 @@ use rustix::process::{WaitOptions, WaitStatus};
 
 use super::confine::{self, Authority};
 use super::park::Go;
-use super::{Armed, code, read_procfs};
+use super::{Armed, code, or_report, read_procfs};
 use crate::ipc::{self, ReceiveError};
 use crate::message::{ExitStatus, FromInit, ToInit};
 use crate::payload::{self, Outcome, Payload};
 use crate::step::{At, Step, StepError};
 
-/// Runs the payload to its end. `Ok` when its exit was reported.
-pub(super) fn run_payload(armed: Armed, go: Go) -> Result<(), StepError> {
+/// Runs the payload to its end and reports it.
+pub(super) fn run_payload(control: OwnedFd, armed: Armed, go: Go) -> ! {
+    let Armed { forker, procfs } = armed;
+
     // Cgroup namespace: after the daemon moved init into its cgroup, which becomes the root of
     // what the container sees, and before the payload exists.
     if go.plan.cgroup_namespace {
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP).at(Step::CgroupNamespace)?;
+        let unshared = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP);
+        or_report(&control, unshared.at(Step::CgroupNamespace));
     }
 
     // Fork: argv, environment and filters are built before it, in a process that can still fail
     // with a reason. SIGCHLD is blocked before it, too, so that no end of a child is missed.
-    let payload = Payload::prepare(go.plan, go.descriptors)?;
+    let payload = or_report(&control, Payload::prepare(go.plan, go.descriptors));
     let authority = Authority::for_payload(payload.plan());
     let path = payload.plan().init.display().to_string();
-    let children = block_child_signal().at(Step::Fork)?;
-    let (outcome, report) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).at(Step::Fork)?;
-    let Armed {
-        control,
-        forker,
-        procfs,
-    } = armed;
-    let pid = match process::fork(procfs.as_fd(), PidNamespace::Inherited).at(Step::Fork)? {
+    let children = or_report(&control, block_child_signal().at(Step::Fork));
+    let pipe = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).at(Step::Fork);
+    let (outcome, report) = or_report(&control, pipe);
+    let fork = process::fork(procfs.as_fd(), PidNamespace::Inherited).at(Step::Fork);
+    let pid = match or_report(&control, fork) {
         Fork::Child(_) => {
             // What belongs to init is not for the payload, not even until execve.
             drop((control, forker, outcome, children));
@@ -52,7 +52,9 @@ pub(super) fn run_payload(armed: Armed, go: Go) -> Result<(), StepError> {
     drop((report, payload));
 
     // Drop init: as soon as the last privileged act is done.
-    confine::drop_privileges(authority)?;
+    or_report(&control, confine::drop_privileges(authority));
+    or_report(&control, executed(&procfs, outcome, pid, path));
+    drop(procfs);
 
     let mut init = Reaper {
         control,
@@ -62,20 +64,37 @@ pub(super) fn run_payload(armed: Armed, go: Go) -> Result<(), StepError> {
         payload: pid,
         status: None,
     };
+    init.report(FromInit::Running { pid });
+    or_report(&init.control, confine::filter_init());
+    init.run()
+}
+
+/// Waits until the payload has executed its program or failed to.
+fn executed(procfs: &OwnedFd, outcome: OwnedFd, pid: i32, path: String) -> Result<(), StepError> {
     match payload::wait_for_exec(outcome) {
-        Outcome::Executed if has_executed(&procfs, pid) => init.report(FromInit::Running { pid }),
-        Outcome::Failed(mut error) => {
-            if error.step == Step::Execve {
-                error = StepError::new(Step::Execve, error.errno, path);
-            }
-            return Err(error);
+        Outcome::Executed if has_executed(procfs, pid) => Ok(()),
+        Outcome::Failed(error) if error.step == Step::Execve => {
+            Err(StepError::new(Step::Execve, error.errno, path))
         }
-        Outcome::Executed | Outcome::Died => return Err(init.died_before_exec()),
+        Outcome::Failed(error) => Err(error),
+        Outcome::Executed | Outcome::Died => Err(died_before_exec(pid)),
     }
-    drop(procfs);
-    confine::filter_init()?;
-    init.run();
-    Ok(())
+}
+
+/// The payload ended without a word and without execve: something killed it.
+fn died_before_exec(pid: i32) -> StepError {
+    let pid = rustix::process::Pid::from_raw(pid);
+    let ended = rustix::process::waitpid(pid, WaitOptions::empty());
+    let detail = match ended
+        .ok()
+        .flatten()
+        .and_then(|(_, status)| exit_status(status))
+    {
+        Some(ExitStatus::Signal(signal)) => format!("killed by signal {signal}"),
+        Some(ExitStatus::Code(code)) => format!("exited with code {code}"),
+        None => String::new(),
+    };
+    StepError::new(Step::Execve, Errno::INTR.raw_os_error(), detail)
 }
 
 fn block_child_signal() -> Result<SignalFd, nix::errno::Errno> {
@@ -117,12 +136,12 @@ struct Reaper {
 }
 
 impl Reaper {
-    fn run(&mut self) {
+    fn run(&mut self) -> ! {
         loop {
             self.reap();
             if let Some(status) = self.status {
                 self.report(FromInit::Exited(status));
-                return;
+                process::exit(code::DONE);
             }
             self.wait();
         }
@@ -182,22 +201,6 @@ impl Reaper {
         if ipc::send(self.control.as_fd(), &message, &[], Wait::Block).is_err() {
             process::exit(code::FAILED);
         }
-    }
-
-    /// The payload ended without a word and without execve: something killed it.
-    fn died_before_exec(&mut self) -> StepError {
-        let pid = rustix::process::Pid::from_raw(self.payload);
-        let ended = rustix::process::waitpid(pid, WaitOptions::empty());
-        let detail = match ended
-            .ok()
-            .flatten()
-            .and_then(|(_, status)| exit_status(status))
-        {
-            Some(ExitStatus::Signal(signal)) => format!("killed by signal {signal}"),
-            Some(ExitStatus::Code(code)) => format!("exited with code {code}"),
-            None => String::new(),
-        };
-        StepError::new(Step::Execve, Errno::INTR.raw_os_error(), detail)
     }
 }
 

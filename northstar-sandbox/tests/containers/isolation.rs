@@ -1,0 +1,189 @@
+//! Namespaces, and what a container can see of the host and of init.
+
+use std::fs::{self, File};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use northstar_sandbox::plan::{DescriptorIndex, NetworkPlan};
+use northstar_sandbox::{ExitStatus, Step};
+
+use crate::support::*;
+
+const NAMESPACES: [&str; 6] = ["cgroup", "ipc", "mnt", "net", "pid", "uts"];
+
+fn own(namespace: &str) -> String {
+    fs::read_link(format!("/proc/self/ns/{namespace}"))
+        .unwrap()
+        .display()
+        .to_string()
+}
+
+fn of_container(
+    world: &World,
+    arm: &northstar_sandbox::plan::ArmPlan,
+    more: &[File],
+) -> Vec<String> {
+    let script = format!(
+        "for n in {}; do readlink /proc/self/ns/$n; done",
+        NAMESPACES.join(" ")
+    );
+    let more = more.iter().map(AsFd::as_fd).collect::<Vec<_>>();
+    let output = world
+        .run_in(arm, &more, &shell(&script))
+        .unwrap()
+        .expect_success();
+    output.lines().map(str::to_owned).collect()
+}
+
+pub fn namespaces_differ_from_the_host(world: &World) {
+    let found = of_container(world, &world.arm_plan(), &[]);
+    assert_eq!(found.len(), NAMESPACES.len());
+    for (namespace, found) in NAMESPACES.iter().zip(found) {
+        assert_ne!(found, own(namespace), "{namespace}");
+    }
+    let interfaces = world.shell("cat /proc/net/dev");
+    let names = interfaces
+        .lines()
+        .skip(2)
+        .map(|line| line.split(':').next().unwrap().trim());
+    assert!(
+        names
+            .clone()
+            .all(|name| ["lo", "sit0", "tunl0", "ip6tnl0"].contains(&name)),
+        "{interfaces}"
+    );
+}
+
+pub fn host_network_is_shared_only_when_asked_for(world: &World) {
+    let mut arm = world.arm_plan();
+    arm.network = NetworkPlan::Host;
+    let found = of_container(world, &arm, &[]);
+    assert!(found.contains(&own("net")), "{found:?}");
+}
+
+pub fn network_namespace_is_joined(world: &World) {
+    // The namespace of an armed init serves as an existing one.
+    let owner = world.arm();
+    let path = format!("/proc/{}/ns/net", owner.pid);
+    let expected = fs::read_link(&path).unwrap().display().to_string();
+    let mut arm = world.arm_plan();
+    arm.network = NetworkPlan::Join(DescriptorIndex(1));
+    let found = of_container(world, &arm, &[File::open(&path).unwrap()]);
+    assert!(
+        found.contains(&expected) && expected != own("net"),
+        "{found:?} {expected}"
+    );
+
+    // What is no network namespace never means the host's: the start fails.
+    for wrong in [
+        format!("/proc/{}/ns/uts", owner.pid),
+        "/dev/null".to_owned(),
+    ] {
+        let wrong = File::open(wrong).unwrap();
+        let Err(error) = world.try_arm(&arm, &[wrong.as_fd()]) else {
+            panic!("armed")
+        };
+        assert_eq!((error.step, error.errno), (Step::Network, 22));
+    }
+    assert_eq!(owner.kill(world), ExitStatus::Signal(9));
+}
+
+pub fn hostname_is_set(world: &World) {
+    let mut arm = world.arm_plan();
+    arm.hostname = Some("inside".to_owned());
+    let output = world
+        .run_in(&arm, &[], &shell("cat /proc/sys/kernel/hostname"))
+        .unwrap();
+    assert_eq!(output.expect_success(), "inside\n");
+    assert_ne!(
+        fs::read_to_string("/proc/sys/kernel/hostname").unwrap(),
+        "inside\n"
+    );
+    arm.hostname = Some("x".repeat(65));
+    let Err(error) = world.try_arm(&arm, &[]) else {
+        panic!("armed")
+    };
+    assert_eq!((error.step, error.errno), (Step::Hostname, 22));
+}
+
+pub fn chroot_escape_does_not_reach_the_host(world: &World) {
+    // A file that exists on the host only; the root of containers has neither the directory.
+    let canary = tempfile::NamedTempFile::new_in("/var/tmp").unwrap();
+    let canary = canary.path().to_str().unwrap();
+    let mut plan = program(&["/bin/probe", "escape", "/data", canary]);
+    plan.capabilities = capabilities(&["CAP_SYS_CHROOT", "CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE"]);
+    assert_eq!(world.run(&plan).unwrap().expect_success(), "contained\n");
+    // The probe is able to tell: on a path that does exist in the container it says so.
+    plan.argv[3] = "/data/file".to_owned();
+    assert_eq!(world.run(&plan).unwrap().expect_success(), "escaped\n");
+}
+
+pub fn init_is_opaque(world: &World) {
+    let script = "for f in fd environ root cwd exe maps; do
+            (cat /proc/1/$f || ls /proc/1/$f/ || readlink /proc/1/$f) 2>/dev/null \
+                && echo readable $f
+        done
+        echo done";
+    let output = world.shell(script);
+    assert_eq!(output, "done\n");
+}
+
+pub fn init_has_no_privileges(world: &World) {
+    let paused = program(&["/bin/probe", "pause"]);
+    let mut running = world.arm().go(world, &paused, &[]).unwrap();
+    assert_eq!(running.line(), "ready");
+    let pid = running.init.pid;
+    // The filter comes right after `Running` was sent.
+    let status = || fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    eventually("init is filtered", || {
+        status_value(&status(), "Seccomp") == "2"
+    });
+    let status = status();
+    assert_eq!(status_value(&status, "Name"), "northstar-init");
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        assert_eq!(status_value(&status, set), "0000000000000000", "{set}");
+    }
+    assert_eq!(status_value(&status, "NoNewPrivs"), "1");
+    // Only the control socket, the forker's pidfd and the signal descriptor beside the three
+    // standard streams, which are /dev/null.
+    let links = fs::read_dir(format!("/proc/{pid}/fd"))
+        .unwrap()
+        .map(|entry| {
+            fs::read_link(entry.unwrap().path())
+                .unwrap()
+                .display()
+                .to_string()
+        });
+    let mut links = links.collect::<Vec<_>>();
+    links.sort_unstable();
+    links.dedup();
+    let kinds = links
+        .iter()
+        .map(|l| l.split(':').next().unwrap().to_owned())
+        .collect::<Vec<_>>();
+    assert!(kinds.iter().any(|kind| kind == "socket"), "{links:?}");
+    assert!(
+        links.len() <= 4 && Path::new(&links[0]) == Path::new("/dev/null"),
+        "{links:?}"
+    );
+    // A signal needs the borrowed user: afterwards init is as opaque and as mortal as before.
+    running.init.control.signal(0).unwrap();
+    running.init.control.signal(9).unwrap();
+    assert_eq!(running.finish(world).status, ExitStatus::Signal(9));
+}
+
+pub fn leaked_descriptors_do_not_arrive(world: &World) {
+    // Opened after the forker was made, without close-on-exec, and passed on purpose as
+    // descriptors of the plan that no target names.
+    let leak = File::open("/etc").unwrap();
+    let leaks = (0..200).map(|_| leak.as_fd()).collect::<Vec<_>>();
+    let script = "for fd in /proc/self/fd/*; do readlink $fd || true; done";
+    let armed = world.try_arm(&world.arm_plan(), &leaks).unwrap();
+    let output = armed
+        .go(world, &shell(script), &leaks)
+        .unwrap()
+        .finish(world)
+        .expect_success();
+    assert!(!output.contains("/etc"), "{output}");
+    assert!(output.lines().count() <= 4, "{output}");
+}

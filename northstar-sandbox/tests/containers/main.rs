@@ -1,0 +1,133 @@
+//! Containers on the real kernel: run as root, no device mapper needed.
+//!
+//! Has a `main` of its own because the forker must be forked while the process has one thread,
+//! which the usual test harness never has. Arguments are substrings of test names, as usual;
+//! `--list` lists them.
+
+// The relaxations of clippy.toml for tests apply to code under #[cfg(test)] and #[test] alone.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod faults;
+mod isolation;
+mod latency;
+mod mounts;
+mod process;
+mod support;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use support::World;
+
+/// A test and its name.
+type Test = (&'static str, fn(&World));
+
+/// Names functions and their tests in one go.
+macro_rules! tests {
+    ($($module:ident: $($name:ident)*;)*) => {
+        const TESTS: &[Test] = &[
+            $($((concat!(stringify!($module), "::", stringify!($name)), $module::$name),)*)*
+        ];
+    };
+}
+
+tests! {
+    process:
+        exit_code_is_reported
+        death_by_signal_is_reported
+        environment_and_arguments_arrive_as_planned
+        missing_program_fails_at_execve
+        directory_as_program_fails_at_execve
+        identity_is_as_planned
+        user_and_group_zero_are_refused
+        capability_sets_are_empty
+        capability_sets_are_exact
+        file_capability_gains_nothing
+        rlimits_are_as_planned
+        impossible_rlimit_fails_at_its_name
+        scheduling_policy_is_as_planned
+        impossible_schedule_fails
+        descriptors_are_exactly_those_planned
+        descriptors_swap_without_collision
+        signals_and_umask_are_default
+        seccomp_program_is_installed_last
+        seccomp_program_that_forbids_execve_fails_the_start
+        orphans_are_reaped
+        signal_reaches_the_group_of_the_payload
+        signal_reaches_a_payload_that_changed_its_user;
+    isolation:
+        namespaces_differ_from_the_host
+        host_network_is_shared_only_when_asked_for
+        network_namespace_is_joined
+        hostname_is_set
+        chroot_escape_does_not_reach_the_host
+        init_is_opaque
+        init_has_no_privileges
+        leaked_descriptors_do_not_arrive;
+    mounts:
+        flags_are_exact_in_every_combination
+        missing_target_fails_with_its_path
+        final_link_as_target_is_refused
+        link_out_of_the_root_stays_inside
+        second_mount_on_one_place_is_refused
+        image_device_nodes_cannot_be_opened
+        dev_is_our_own
+        proc_is_masked_and_read_only
+        sysfs_is_masked_and_read_only
+        tmpfs_is_as_planned
+        mount_points_are_created_in_fresh_file_systems_only
+        recursive_bind_brings_submounts_under_its_flags
+        image_proc_cannot_redirect_the_label;
+    faults:
+        garbage_ends_one_init_only
+        stopped_init_is_killed_by_its_pidfd
+        init_killed_while_parked_is_reported
+        closed_control_ends_the_container
+        dead_forker_takes_its_inits_along
+        dropped_forker_takes_its_inits_along
+        forker_survives_terminal_signals
+        forker_survives_garbage_plans
+        used_id_is_refused
+        hundred_starts_leave_nothing;
+    latency:
+        start_is_fast;
+}
+
+fn main() {
+    // Sub-programs of tests that need a process of their own.
+    let arguments = std::env::args().skip(1).collect::<Vec<_>>();
+    if let [word, rest @ ..] = arguments.as_slice()
+        && word == "--daemon"
+    {
+        faults::be_a_daemon(rest);
+    }
+    if arguments.iter().any(|argument| argument == "--list") {
+        TESTS.iter().for_each(|(name, _)| println!("{name}: test"));
+        return;
+    }
+    let wanted = arguments
+        .iter()
+        .filter(|a| !a.starts_with('-'))
+        .collect::<Vec<_>>();
+    let selected = |name: &str| wanted.is_empty() || wanted.iter().any(|w| name.contains(*w));
+
+    // First, while there is one thread.
+    let world = World::new();
+    let mut failed = Vec::new();
+    for (name, test) in TESTS.iter().filter(|(name, _)| selected(name)) {
+        let passed = catch_unwind(AssertUnwindSafe(|| test(&world))).is_ok();
+        println!("test {name} ... {}", if passed { "ok" } else { "FAILED" });
+        if !passed {
+            failed.push(*name);
+        }
+    }
+    drop(world);
+    if !failed.is_empty() {
+        println!("\nfailed: {}", failed.join(", "));
+        std::process::exit(1);
+    }
+}

@@ -1,0 +1,77 @@
+/* What a hostile or a measured program does inside a container, in as few instructions as
+ * possible. Static, so that a root needs no library. Exit code 0: done as asked; 99: not. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The classic way out of a chroot: a directory descriptor above the new root. */
+static int escape(const char *below, const char *canary)
+{
+    int here = open(".", O_RDONLY | O_DIRECTORY);
+    if (here < 0 || chroot(below) != 0 || fchdir(here) != 0)
+        return 99;
+    for (int i = 0; i < 64; i++)
+        if (chdir("..") != 0)
+            return 99;
+    if (chroot(".") != 0)
+        return 99;
+    struct stat found;
+    printf("%s\n", stat(canary, &found) == 0 ? "escaped" : "contained");
+    return 0;
+}
+
+/* Every signal with its disposition; sigaction knows what a shell has changed. */
+static int signals(void)
+{
+    sigset_t mask;
+    sigprocmask(SIG_SETMASK, NULL, &mask);
+    for (int i = 1; i < 65; i++) {
+        struct sigaction action;
+        if (sigaction(i, NULL, &action) == 0 && action.sa_handler != SIG_DFL)
+            printf("%d not default\n", i);
+        if (sigismember(&mask, i) == 1)
+            printf("%d blocked\n", i);
+    }
+    mode_t mode = umask(0);
+    printf("umask %04o\n", mode);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *word = argc > 1 ? argv[1] : "";
+    if (strcmp(word, "") == 0)
+        return 0;
+    if (strcmp(word, "exit") == 0 && argc > 2)
+        return atoi(argv[2]);
+    if (strcmp(word, "escape") == 0 && argc > 3)
+        return escape(argv[2], argv[3]);
+    if (strcmp(word, "signals") == 0)
+        return signals();
+    if (strcmp(word, "open") == 0 && argc > 2) {
+        int fd = open(argv[2], O_RDONLY);
+        printf("%s\n", fd < 0 ? strerrorname_np(errno) : "opened");
+        return 0;
+    }
+    if (strcmp(word, "setuid") == 0 && argc > 2) {
+        if (setresuid(atoi(argv[2]), atoi(argv[2]), atoi(argv[2])) != 0)
+            return 99;
+        printf("changed\n");
+        fflush(stdout);
+        pause();
+    }
+    if (strcmp(word, "pause") == 0) {
+        printf("ready\n");
+        fflush(stdout);
+        for (;;)
+            pause();
+    }
+    return 99;
+}
