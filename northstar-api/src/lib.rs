@@ -25,7 +25,7 @@ pub use connect::{Connect, ConnectAck, ConnectNack};
 pub use error::Error;
 pub use inspect::{InspectData, ProcessData};
 pub use message::Message;
-pub use northstar_manifest::{Container, Manifest, Name};
+pub use northstar_manifest::{Container, InvalidContainer, InvalidName, Manifest, Name};
 pub use notification::{CGroupNotification, ExitStatus, MemoryNotification, Notification};
 pub use request::Request;
 pub use response::{ContainerResult, InspectResult, InstallResult, Response};

@@ -1,0 +1,37 @@
+//! `inspect`
+
+use clap::Args;
+use northstar_api::{InspectResult, Request, Response};
+use northstar_client::RequestError;
+
+use crate::{
+    failure::Failure,
+    resolve::{Choice, Target, resolve},
+    session::{Session, unexpected},
+};
+
+/// Show the manifest and the state of a container.
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// The container, as NAME or NAME:VERSION.
+    container: Target,
+}
+
+impl Inspect {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let container = resolve(session, &self.container, Choice::Running).await?;
+        match session.ask(Request::Inspect { container }).await? {
+            Response::Inspect(InspectResult::Ok { data, .. }) => {
+                let text =
+                    serde_json::to_string_pretty(&data).map_err(|error| Failure::Output {
+                        source: error.into(),
+                    })?;
+                session.tell(&text)
+            }
+            Response::Inspect(InspectResult::Error { error, .. }) => {
+                Err(RequestError::Server(error).into())
+            }
+            other => Err(unexpected(other)),
+        }
+    }
+}
