@@ -5,8 +5,8 @@ use super::{
     ConfigError, ValueError,
     address::{self, Url},
     checked::{
-        Address, Config, ConnectionOptions, Debug, Integrity, Listener, ListenerOptions, Missing,
-        Peer, Perf, Repository, Storage, Strace, StraceOutput,
+        Address, Config, ConnectionOptions, Debug, Integrity, Listener, ListenerOptions,
+        MAX_REQUEST_SIZE, Missing, Peer, Perf, Repository, Storage, Strace, StraceOutput,
     },
     raw,
     value::{self, At},
@@ -296,7 +296,7 @@ fn connection_options(
         &key("max_request_size"),
         raw.max_request_size.as_deref(),
         default.max_request_size as u64,
-        256..=64 * MIB,
+        256..=MAX_REQUEST_SIZE as u64,
     )?;
     let rate = value::number(
         &key("max_requests_per_sec"),

@@ -108,6 +108,9 @@ impl Default for ListenerOptions {
     }
 }
 
+/// The longest line that can be configured, in bytes.
+pub const MAX_REQUEST_SIZE: usize = 8 * 1024 * 1024;
+
 /// Limits of one connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionOptions {

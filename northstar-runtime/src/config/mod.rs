@@ -17,8 +17,8 @@ mod tests;
 mod value;
 
 pub use checked::{
-    Address, Config, ConnectionOptions, Debug, Integrity, Listener, ListenerOptions, Missing, Peer,
-    Perf, Repository, Storage, Strace, StraceOutput,
+    Address, Config, ConnectionOptions, Debug, Integrity, Listener, ListenerOptions,
+    MAX_REQUEST_SIZE, Missing, Peer, Perf, Repository, Storage, Strace, StraceOutput,
 };
 pub use error::{ConfigError, ValueError};
 pub use repository_id::{InvalidRepositoryId, RepositoryId};

@@ -563,7 +563,7 @@ fn values_out_of_range_are_refused_by_key() {
         (
             options("max_request_size = \"1\""),
             "console[0].options.max_request_size",
-            size("1", 256, 64 << 20),
+            size("1", 256, 8 << 20),
         ),
         (
             options("max_npk_install_size = \"0\""),

@@ -21,7 +21,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     time::{Instant, sleep, timeout},
 };
-use tracing::{debug, info};
+use tracing::debug;
 
 /// How long a client may take to read the rest when the daemon ends.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -29,6 +29,9 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 const FAREWELL: Duration = Duration::from_millis(250);
 /// What a client may still send then.
 const FAREWELL_BYTES: u64 = 64 * 1024;
+
+/// Characters of an error that are logged.
+const LONGEST_LOG: usize = 256;
 
 /// A client that has connected.
 pub(super) struct Client {
@@ -78,17 +81,34 @@ where
     let (connect, _place) = match greet(&mut input, &mut output, &mut client, &context).await {
         Ok(accepted) => accepted,
         Err(refusal) => {
-            // Whoever wants to fill the log needs no more than a connection: below the default level.
-            debug!("{}: connection refused: {}", client.peer, report(&refusal));
+            debug!(
+                "{}: connection refused: {}",
+                client.peer,
+                loggable(&refusal)
+            );
             return;
         }
     };
-    info!(
+    debug!(
         "{}: connected, permissions: {}",
         client.peer, client.permissions
     );
     let ended = converse(&mut input, output, &client, &context, &connect).await;
-    info!("{}: disconnected: {}", client.peer, report(&ended));
+    debug!("{}: disconnected: {}", client.peer, loggable(&ended));
+}
+
+/// An error for the log. The parser's errors repeat what the client sent: it shall write neither lines of its own nor
+/// long ones. They are below the default level anyway, because connecting is all it takes to cause one.
+fn loggable(error: &dyn std::error::Error) -> String {
+    let mut text = String::new();
+    for c in report(error).chars().take(LONGEST_LOG) {
+        if c.is_control() {
+            text.extend(c.escape_default());
+        } else {
+            text.push(c);
+        }
+    }
+    text
 }
 
 /// The handshake. Returns what the client said and its place.
@@ -206,4 +226,22 @@ where
         () = cancelled => {}
     }
     ended
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use northstar_api::codec;
+
+    #[test]
+    fn a_client_cannot_write_into_the_log() {
+        let line = br#"{"request":"a\nERROR \u001b[31m fake"}"#;
+        let malformed = End::from(codec::decode(line).unwrap_err());
+        let text = loggable(&malformed);
+        assert!(text.contains(r"a\nERROR \u{1b}[31m fake"), "{text}");
+        assert!(!text.chars().any(char::is_control), "{text:?}");
+        let long = format!(r#"{{"request":"{}"}}"#, "\u{202e}".repeat(100_000));
+        let malformed = End::from(codec::decode(long.as_bytes()).unwrap_err());
+        assert_eq!(loggable(&malformed).chars().count(), LONGEST_LOG);
+    }
 }

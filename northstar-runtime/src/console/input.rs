@@ -4,6 +4,7 @@
 //! than [`FREE`] share a [`Budget`]: who wants more waits for others to be done, and whoever is not done in time is
 //! disconnected.
 
+use crate::config::MAX_REQUEST_SIZE;
 use bytes::{Bytes, BytesMut};
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
@@ -20,18 +21,16 @@ const LINE_CHUNK: usize = 4 * 1024;
 const BODY_CHUNK: usize = 128 * 1024;
 /// The unit of the budget in bytes.
 const UNIT: usize = 1024;
-/// What the long lines of one listener may use together, unless a single line may be longer than that.
-const LEAST_BUDGET: usize = 8 * 1024 * 1024;
+/// What all lines beyond [`FREE`] may use together: the longest one that can be allowed fits.
+const BUDGET: usize = MAX_REQUEST_SIZE + UNIT;
 
 /// Memory for long lines, shared by the connections of a listener.
 #[derive(Clone, Debug)]
 pub(super) struct Budget(Arc<Semaphore>);
 
 impl Budget {
-    /// Enough for at least one line of `longest` bytes.
-    pub(super) fn for_lines_of(longest: usize) -> Budget {
-        let units = longest.max(LEAST_BUDGET).div_ceil(UNIT) + 1;
-        Budget(Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS))))
+    pub(super) fn new() -> Budget {
+        Budget(Arc::new(Semaphore::new(BUDGET.div_ceil(UNIT))))
     }
 
     async fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {

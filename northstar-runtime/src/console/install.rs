@@ -136,14 +136,14 @@ mod tests {
         server: DuplexStream,
         size: u64,
     ) -> Result<Result<Container, api::Error>, StreamError> {
-        let mut input = Input::new(server, Budget::for_lines_of(0));
+        let mut input = Input::new(server, Budget::new());
         receive(&mut input, size, Err(refusal()), &options()).await
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_refused_package_is_read_to_its_end_and_no_further() {
         let (mut client, server) = duplex(1 << 20);
-        let mut input = Input::new(server, Budget::for_lines_of(0));
+        let mut input = Input::new(server, Budget::new());
         client.write_all(&[b'x'; 300_000]).await.unwrap();
         client.write_all(b"next\n").await.unwrap();
         let answer = receive(&mut input, 300_000, Err(refusal()), &options())

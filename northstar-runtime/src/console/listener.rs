@@ -25,7 +25,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 pub(super) async fn serve(bound: Vec<Bound>, listener: config::Listener, context: Context) {
     let listener = Arc::new(listener);
     let slots = Slots::new(listener.limits.clone());
-    let budget = Budget::for_lines_of(listener.options.max_request_size);
+    let budget = Budget::new();
     let mut sockets = JoinSet::new();
     for bound in bound {
         info!("console on {bound}, permissions: {}", listener.permissions);

@@ -50,13 +50,11 @@ use token::Tokens;
 use tokio::{net::UnixStream, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// Long lines of all containers share this much memory, or what one line may need.
-const CONTAINER_LINES: usize = 1024 * 1024;
-
 /// All consoles of the daemon. Clones are the same.
 #[derive(Clone, Debug)]
 pub struct Console {
     context: Context,
+    /// Memory for the long lines of all containers.
     container_lines: Budget,
 }
 
@@ -88,7 +86,7 @@ impl Console {
                 tokens,
                 cancel,
             },
-            container_lines: Budget::for_lines_of(CONTAINER_LINES),
+            container_lines: Budget::new(),
         })
     }
 
