@@ -214,6 +214,19 @@ mod tests {
         assert_eq!(names.len(), Step::ALL.len());
     }
 
+    /// The numbered items of the page are the steps, in the order of the enum.
+    #[test]
+    fn page_lists_the_same_steps_in_the_same_order() {
+        let page = include_str!("../../docs/start.md");
+        let item = |line: &'static str| {
+            let (number, rest) = line.split_once(". **")?;
+            Some((number.parse::<usize>().ok()?, rest.split_once("**: ")?.0))
+        };
+        let page = page.lines().filter_map(item).collect::<Vec<_>>();
+        let code = Step::ALL.iter().enumerate().map(|(n, step)| (n + 1, step.name()));
+        assert_eq!(page, code.collect::<Vec<_>>());
+    }
+
     #[test]
     fn error_reads_as_a_sentence() {
         let error = StepError::new(Step::Mount, 2, "/data");
