@@ -20,7 +20,7 @@ pub struct Completion {
     /// The shell, as 0.9.2 takes it.
     #[arg(
         id = "option",
-        short,
+        short = 's',
         long = "shell",
         hide = true,
         conflicts_with = "shell"

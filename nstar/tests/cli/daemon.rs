@@ -1,0 +1,129 @@
+//! A daemon that answers as it is told.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    os::unix::net::{UnixListener, UnixStream},
+    process::{Command, Output, Stdio},
+    thread::{self, JoinHandle},
+};
+
+use tempfile::TempDir;
+
+/// What the daemon does after the handshake.
+pub enum Step {
+    /// Expects a request and answers it. `$C` stands for `"a:0.0.1"` and `$D` for `"a:0.0.2"`.
+    Answer(&'static str, &'static str),
+    /// Expects an install and its bytes, and answers it.
+    Install(String, &'static [u8], &'static str),
+    /// Sends a line.
+    Say(&'static str),
+    /// Takes everything the client sends and answers nothing until it closes.
+    Wait,
+}
+
+pub const LIST: Step = Step::Answer(r#""list""#, r#"{"list":[$D,$C,"b:1.0.0"]}"#);
+
+/// The answer to an inspection.
+pub fn inspected(container: &'static str, mounted: bool, running: bool) -> Step {
+    let version = container.rsplit_once(':').unwrap().1;
+    let process = if running {
+        r#"{"pid":42,"uptime":61500000000,"statistics":{}}"#
+    } else {
+        "null"
+    };
+    let data = format!(
+        r#"{{"manifest":{{"name":"a","version":"{version}","init":"/a","uid":1,"gid":1}},"repository":"r","mounted":{mounted},"process":{process}}}"#
+    );
+    Step::Answer(
+        format!(r#"{{"inspect":{{"container":"{container}"}}}}"#).leak(),
+        format!(r#"{{"inspect":{{"ok":{{"container":"{container}","data":{data}}}}}}}"#).leak(),
+    )
+}
+
+fn fill(text: &str) -> String {
+    text.replace("$C", r#""a:0.0.1""#)
+        .replace("$D", r#""a:0.0.2""#)
+}
+
+pub struct Daemon {
+    pub dir: TempDir,
+    thread: JoinHandle<()>,
+}
+
+impl Daemon {
+    /// A daemon that takes one connection and follows `steps`.
+    pub fn new(steps: Vec<Step>) -> Daemon {
+        Daemon::answering(r#"{"connect_ack":null}"#, steps)
+    }
+
+    /// A daemon with another answer to the handshake.
+    pub fn answering(handshake: &'static str, steps: Vec<Step>) -> Daemon {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(dir.path().join("console")).unwrap();
+        let thread = thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let mut stream = BufReader::new(stream);
+            assert!(line(&mut stream).starts_with(r#"{"connect":{"version":"0.9.2""#));
+            say(&mut stream, handshake);
+            steps.into_iter().for_each(|step| follow(&mut stream, step));
+        });
+        Daemon { dir, thread }
+    }
+
+    /// The program with the daemon's URL.
+    pub fn nstar(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nstar"));
+        let url = format!("unix://{}/console", self.dir.path().display());
+        command
+            .args(["--url", &url])
+            .args(words)
+            .env_remove("NSTAR_URL");
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the program and lets the daemon come to its end.
+    pub fn run(self, words: &[&str]) -> Output {
+        let output = self.nstar(words).output().unwrap();
+        self.thread
+            .join()
+            .unwrap_or_else(|_| panic!("the daemon saw something else: {output:?}"));
+        output
+    }
+}
+
+fn follow(stream: &mut BufReader<UnixStream>, step: Step) {
+    match step {
+        Step::Answer(request, response) => {
+            let request = fill(request);
+            assert_eq!(line(stream), format!(r#"{{"request":{request}}}"#));
+            say(stream, &format!(r#"{{"response":{}}}"#, fill(response)));
+        }
+        Step::Install(request, body, response) => {
+            assert_eq!(line(stream), format!(r#"{{"request":{request}}}"#));
+            let mut bytes = vec![0; body.len()];
+            stream.read_exact(&mut bytes).unwrap();
+            assert_eq!(bytes, body);
+            say(stream, &format!(r#"{{"response":{}}}"#, fill(response)));
+        }
+        Step::Say(text) => say(stream, &fill(text)),
+        Step::Wait => {
+            stream.read_to_end(&mut Vec::new()).unwrap();
+        }
+    }
+}
+
+fn line(stream: &mut BufReader<UnixStream>) -> String {
+    let mut line = String::new();
+    stream.read_line(&mut line).unwrap();
+    line.trim_end().to_owned()
+}
+
+fn say(stream: &mut BufReader<UnixStream>, line: &str) {
+    // The client may have seen enough.
+    let _ = stream.get_mut().write_all(format!("{line}\n").as_bytes());
+}
+
+pub fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}

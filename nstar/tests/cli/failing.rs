@@ -1,0 +1,203 @@
+//! Exit codes.
+
+use std::{
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use crate::daemon::{Daemon, LIST, Step, inspected, stdout};
+
+/// Runs the program against a daemon and expects an exit code, a word on standard error and nothing
+/// else.
+fn fails(words: &[&str], steps: Vec<Step>, code: i32, word: &str) {
+    let output = Daemon::new(steps).run(words);
+    assert_eq!(output.status.code(), Some(code), "{words:?}: {output:?}");
+    assert_eq!(stdout(&output), "");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        stderr.starts_with("nstar: ") && stderr.contains(word),
+        "{stderr}"
+    );
+}
+
+const START: &str = r#"{"start":{"container":$C,"init":null,"arguments":[],"environment":{}}}"#;
+
+#[test]
+fn what_the_daemon_refuses_is_1() {
+    let started = r#"{"start":{"error":{"container":$C,"error":{"start_container_started":{"container":$D}}}}}"#;
+    let steps = vec![Step::Answer(START, started)];
+    fails(&["start", "a:0.0.1"], steps, 1, "a:0.0.2 is running");
+
+    // With --json the answer is on standard output all the same.
+    let output = Daemon::new(vec![Step::Answer(START, started)]).run(&["-j", "start", "a:0.0.1"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).contains("start_container_started"));
+}
+
+#[test]
+fn one_of_several_that_fails_is_1_and_the_others_are_told() {
+    let steps = vec![Step::Answer(
+        r#"{"mount":{"containers":[$C,$D]}}"#,
+        r#"{"mount":[{"error":{"container":$C,"error":{"mount_busy":{"container":$C}}}},{"ok":{"container":$D}}]}"#,
+    )];
+    let output = Daemon::new(steps).run(&["mount", "a:0.0.1", "a:0.0.2"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stdout(&output), "mounted a:0.0.2\n");
+}
+
+#[test]
+fn a_wrong_command_line_is_2() {
+    let run = |words: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_nstar"))
+            .args(words)
+            .output()
+            .unwrap();
+        assert!(
+            output.stdout.is_empty() && !output.stderr.is_empty(),
+            "{words:?}: {output:?}"
+        );
+        output.status.code()
+    };
+    for words in [
+        &["dance"][..],
+        &[],
+        &["start"],
+        &["start", "a/b"],
+        &["start", "a:1"],
+        &["kill", "a", "SIGNOTHING"],
+        &["mount"],
+        &["--url", "http://localhost", "list"],
+        &["--timeout", "soon", "list"],
+        &["completion"],
+    ] {
+        assert_eq!(run(words), Some(2), "{words:?}");
+    }
+}
+
+#[test]
+fn a_name_that_could_mean_several_is_2() {
+    fails(&["uninstall", "a"], vec![LIST], 2, "a:0.0.1, a:0.0.2");
+    let steps = vec![
+        LIST,
+        inspected("a:0.0.1", true, false),
+        inspected("a:0.0.2", true, false),
+    ];
+    fails(&["umount", "a"], steps, 2, "a:0.0.1, a:0.0.2");
+}
+
+#[test]
+fn no_connection_is_3() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("unix://{}/none", dir.path().display());
+    let output = Command::new(env!("CARGO_BIN_EXE_nstar"))
+        .args(["list", "--url", &url])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+
+    fails(&["list"], vec![], 3, "connection");
+    fails(&["notifications"], vec![], 3, "lost");
+    let nack = r#"{"connect_nack":{"invalid_protocol_version":{"version":"7.0.0"}}}"#;
+    let output = Daemon::answering(nack, vec![]).run(&["list"]);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("7.0.0"));
+}
+
+#[test]
+fn no_permission_is_4() {
+    let denied = r#"{"permission_denied":"list"}"#;
+    fails(
+        &["list"],
+        vec![Step::Answer(r#""list""#, denied)],
+        4,
+        "permission",
+    );
+    fails(
+        &["start", "a"],
+        vec![Step::Answer(r#""list""#, denied)],
+        4,
+        "permission",
+    );
+    let nack = r#"{"connect_nack":"permission_denied"}"#;
+    let output = Daemon::answering(nack, vec![]).run(&["notifications"]);
+    assert_eq!(output.status.code(), Some(4), "{output:?}");
+}
+
+#[test]
+fn no_such_container_is_5() {
+    fails(&["start", "c"], vec![LIST], 5, "no container c");
+    let unknown =
+        r#"{"start":{"error":{"container":$C,"error":{"invalid_container":{"container":$C}}}}}"#;
+    fails(
+        &["start", "a:0.0.1"],
+        vec![Step::Answer(START, unknown)],
+        5,
+        "a:0.0.1",
+    );
+}
+
+#[test]
+fn no_answer_in_time_is_6() {
+    let output = Daemon::new(vec![Step::Wait]).run(&["-t", "50ms", "list"]);
+    assert_eq!(output.status.code(), Some(6), "{output:?}");
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("console");
+    let _silent = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let url = format!("unix://{}", path.display());
+    let output = Command::new(env!("CARGO_BIN_EXE_nstar"))
+        .args(["--timeout", "50ms", "--url", &url, "list"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(6), "{output:?}");
+}
+
+#[test]
+fn a_closed_pipe_is_no_failure() {
+    let daemon = Daemon::new(vec![
+        Step::Say(r#"{"notification":{"started":$C}}"#),
+        Step::Say(r#"{"notification":{"started":$C}}"#),
+        Step::Wait,
+    ]);
+    let mut child = daemon
+        .nstar(&["notifications"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while child.try_wait().unwrap().is_none() {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "nstar goes on without a reader"
+        );
+        std::thread::yield_now();
+    }
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn help_lists_every_exit_code_and_completion_every_verb() {
+    let run = |words: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_nstar"))
+            .args(words)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        stdout(&output).to_owned()
+    };
+    let help = run(&["--help"]);
+    for code in 0..=6 {
+        assert!(help.contains(&format!("\n  {code}  ")), "{code}");
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        let script = run(&["completion", shell]);
+        for verb in ["list", "inspect", "umount", "notifications", "shutdown"] {
+            assert!(script.contains(verb), "{shell} {verb}");
+        }
+        assert_eq!(run(&["completion", "-s", shell]), script);
+    }
+}
