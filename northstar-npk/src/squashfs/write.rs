@@ -164,6 +164,8 @@ struct SourceFile<'c> {
     path: PathBuf,
     source: PathBuf,
     file: Option<File>,
+    /// The end was seen. The library asks again after it.
+    ended: bool,
     hasher: Sha256,
     size: u64,
     contents: &'c RefCell<Contents>,
@@ -175,6 +177,7 @@ impl<'c> SourceFile<'c> {
             path: path.to_owned(),
             source: source.to_owned(),
             file: None,
+            ended: false,
             hasher: Sha256::new(),
             size: 0,
             contents,
@@ -192,6 +195,9 @@ impl<'c> SourceFile<'c> {
 
 impl Read for SourceFile<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.ended {
+            return Ok(0);
+        }
         let read = self.read_next(buffer).map_err(|error| match error.kind() {
             io::ErrorKind::Interrupted => error,
             // The library reports the bare error, so the path has to travel within it.
@@ -200,6 +206,7 @@ impl Read for SourceFile<'_> {
         self.hasher.update(buffer.get(..read).unwrap_or_default());
         self.size += read as u64;
         if read == 0 && !buffer.is_empty() {
+            self.ended = true;
             self.file = None;
             let content = Content {
                 size: self.size,
