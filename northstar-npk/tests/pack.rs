@@ -1,0 +1,381 @@
+//! What goes into a package, and that it is always the same.
+
+mod common;
+
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use common::Workshop;
+use northstar_manifest::{Manifest, ManifestError};
+use northstar_npk::pack::{PackError, PackOptions, Warning, pack, pack_clones};
+use northstar_npk::squashfs::{Compression, Entry, EntryKind, SquashfsError, list};
+use northstar_npk::{OpenError, Package, verity};
+
+const ALL: [Compression; 3] = [Compression::None, Compression::Gzip, Compression::Zstd];
+
+const MOUNTS: &str = "\
+name: mounts
+version: 0.1.0
+init: /init
+uid: 1234
+gid: 4321
+mounts:
+  /dev: {type: dev}
+  /proc: {type: proc}
+  /sys: {type: sysfs}
+  /data: {type: persist}
+  /tmp: {type: tmpfs, size: 1000}
+  /sockets: {type: sockets}
+  /lib: {type: bind, host: /lib}
+  /var/deep/rw: {type: bind, host: /var, options: rw}
+  /res: {type: resource, name: other, version: '>=0.1.0', dir: /}
+  /etc/file: {type: bind, host: /etc/hosts}
+";
+
+fn options<'a>(workshop: &'a Workshop, manifest: &'a Manifest) -> PackOptions<'a> {
+    PackOptions {
+        manifest,
+        root: None,
+        key: Some(&workshop.key),
+        compression: Compression::Gzip,
+        mtime: 0,
+    }
+}
+
+fn manifest(yaml: &str) -> Manifest {
+    Manifest::from_yaml(yaml.as_bytes()).unwrap()
+}
+
+fn files(path: &Path) -> Vec<Entry> {
+    let file = File::open(path).unwrap();
+    let package = Package::open(&file, None).unwrap();
+    list(&file, package.image()).unwrap()
+}
+
+/// A directory with one of everything that can be packed without privileges.
+fn tree(workshop: &Workshop) -> PathBuf {
+    let root = workshop.path("root");
+    fs::create_dir_all(root.join("etc")).unwrap();
+    fs::write(root.join("init"), b"program").unwrap();
+    fs::set_permissions(root.join("init"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(root.join("etc/file"), vec![b'x'; 200_000]).unwrap();
+    fs::write(root.join("etc/empty"), b"").unwrap();
+    symlink("../init", root.join("etc/link")).unwrap();
+    let fifo = rustix::fs::FileType::Fifo;
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, root.join("fifo"), fifo, mode, 0).unwrap();
+    fs::set_permissions(&root, fs::Permissions::from_mode(0o750)).unwrap();
+    root
+}
+
+#[test]
+fn mount_points_have_the_modes_of_the_reference_packer() {
+    let workshop = Workshop::new();
+    let packed = workshop.pack(MOUNTS, None, Compression::Gzip);
+    let found: Vec<(String, u16, EntryKind)> = files(&packed.path)
+        .into_iter()
+        .map(|entry| {
+            assert_eq!((entry.uid, entry.gid, entry.mtime), (1234, 4321, 0));
+            (entry.path.to_str().unwrap().to_owned(), entry.mode, entry.kind)
+        })
+        .collect();
+    let directory = |path: &str, mode| (path.to_owned(), mode, EntryKind::Directory);
+    let device = |path: &str, major, minor| {
+        let kind = EntryKind::CharacterDevice { major, minor };
+        (path.to_owned(), 0o666, kind)
+    };
+    let link = |path: &str, target: &str| {
+        let target = target.into();
+        (path.to_owned(), 0o777, EntryKind::Symlink { target })
+    };
+    assert_eq!(
+        found,
+        [
+            directory("/", 0o755),
+            directory("/data", 0o755),
+            directory("/dev", 0o755),
+            link("/dev/fd", "/proc/self/fd"),
+            device("/dev/full", 1, 7),
+            device("/dev/null", 1, 3),
+            device("/dev/random", 1, 8),
+            link("/dev/stderr", "/proc/self/fd/2"),
+            link("/dev/stdin", "/proc/self/fd/0"),
+            link("/dev/stdout", "/proc/self/fd/1"),
+            device("/dev/tty", 5, 0),
+            device("/dev/urandom", 1, 9),
+            device("/dev/zero", 1, 5),
+            directory("/etc", 0o755),
+            directory("/etc/file", 0o555),
+            directory("/lib", 0o555),
+            directory("/proc", 0o444),
+            directory("/res", 0o555),
+            directory("/sockets", 0o755),
+            directory("/sys", 0o444),
+            directory("/tmp", 0o755),
+            directory("/var", 0o755),
+            directory("/var/deep", 0o755),
+            directory("/var/deep/rw", 0o755),
+        ]
+    );
+}
+
+#[test]
+fn without_proc_there_are_no_links_into_it() {
+    let workshop = Workshop::new();
+    let yaml = MOUNTS.replace("  /proc: {type: proc}\n", "");
+    let packed = workshop.pack(&yaml, None, Compression::Gzip);
+    let links = files(&packed.path)
+        .into_iter()
+        .filter(|entry| matches!(entry.kind, EntryKind::Symlink { .. }))
+        .count();
+    assert_eq!(links, 0);
+}
+
+#[test]
+fn the_tree_is_packed_as_it_is() {
+    let workshop = Workshop::new();
+    let root = tree(&workshop);
+    for compression in ALL {
+        let packed = workshop.pack(MOUNTS, Some(&root), compression);
+        let files = files(&packed.path);
+        let find = |path: &str| {
+            let found = files.iter().find(|entry| entry.path == Path::new(path));
+            let entry = found.unwrap();
+            (entry.mode, entry.kind.clone())
+        };
+        assert_eq!(find("/"), (0o750, EntryKind::Directory));
+        assert_eq!(find("/init"), (0o755, EntryKind::File { size: 7 }));
+        // A file can be what a bind is mounted on.
+        assert_eq!(find("/etc/file").1, EntryKind::File { size: 200_000 });
+        assert_eq!(find("/etc/empty").1, EntryKind::File { size: 0 });
+        let target = "../init".into();
+        assert_eq!(find("/etc/link").1, EntryKind::Symlink { target });
+        assert_eq!(find("/fifo"), (0o600, EntryKind::Fifo));
+    }
+}
+
+#[test]
+fn an_image_without_any_file_can_be_packed() {
+    let workshop = Workshop::new();
+    for compression in ALL {
+        let yaml = "name: empty\nversion: 1.0.0\nuid: 77\ngid: 88\n";
+        let packed = workshop.pack(yaml, None, compression);
+        let files = files(&packed.path);
+        assert_eq!(files.len(), 1);
+        assert_eq!((files[0].uid, files[0].gid), (77, 88));
+    }
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes() {
+    let workshop = Workshop::new();
+    let root = tree(&workshop);
+    for compression in ALL {
+        let packed = workshop.pack(MOUNTS, Some(&root), compression);
+        let first = fs::read(&packed.path).unwrap();
+        let touched = File::open(root.join("init")).unwrap();
+        touched.set_modified(std::time::SystemTime::now()).unwrap();
+        let packed = workshop.pack(MOUNTS, Some(&root), compression);
+        assert!(fs::read(&packed.path).unwrap() == first, "{compression}");
+    }
+}
+
+#[test]
+fn the_time_is_that_of_the_options() {
+    let workshop = Workshop::new();
+    let root = tree(&workshop);
+    let manifest = manifest(MOUNTS);
+    let options = PackOptions {
+        root: Some(&root),
+        mtime: 1_700_000_000,
+        ..options(&workshop, &manifest)
+    };
+    let packed = pack(&options, workshop.directory.path()).unwrap();
+    for entry in files(&packed.path) {
+        assert_eq!(entry.mtime, 1_700_000_000, "{}", entry.path.display());
+    }
+}
+
+#[test]
+fn signed_packages_verify_and_unsigned_ones_have_no_tree() {
+    let workshop = Workshop::new();
+    let root = tree(&workshop);
+    let key = workshop.key.public();
+    for compression in ALL {
+        let packed = workshop.pack(MOUNTS, Some(&root), compression);
+        assert_eq!(packed.path, workshop.path("mounts-0.1.0.npk"));
+        assert_eq!(packed.container.to_string(), "mounts:0.1.0");
+        let file = File::open(&packed.path).unwrap();
+        assert_eq!(packed.size, file.metadata().unwrap().len());
+        let package = Package::open(&file, Some(&key)).unwrap();
+        assert_eq!(package.manifest(), &manifest(MOUNTS));
+        assert_eq!(package.format_version().to_string(), "0.9.2");
+        assert_eq!(package.hashes().map(|hashes| hashes.verity_root), packed.root_hash);
+        verity::verify_image(&file, package.image()).unwrap();
+        package.archive().check_image(&file).unwrap();
+    }
+    let manifest = manifest(MOUNTS);
+    let options = PackOptions {
+        key: None,
+        ..options(&workshop, &manifest)
+    };
+    let path = workshop.path("unsigned.npk");
+    let packed = pack(&options, &path).unwrap();
+    assert_eq!((packed.path.as_path(), packed.root_hash), (path.as_path(), None));
+    let file = File::open(&path).unwrap();
+    let error = Package::open(&file, Some(&key)).unwrap_err();
+    assert!(matches!(error, OpenError::Unsigned));
+    let package = Package::open(&file, None).unwrap();
+    assert_eq!(package.image().size, package.image().squashfs_size);
+}
+
+#[test]
+fn clones_differ_in_their_names_only() {
+    let workshop = Workshop::new();
+    let manifest = manifest(MOUNTS);
+    let out = workshop.path("clones");
+    fs::create_dir(&out).unwrap();
+    let packed = pack_clones(&options(&workshop, &manifest), 11, &out).unwrap();
+    let names: Vec<String> = packed.iter().map(|packed| packed.container.to_string()).collect();
+    assert_eq!(names.len(), 11);
+    assert_eq!(names[0], "mounts-00:0.1.0");
+    assert_eq!(names[10], "mounts-10:0.1.0");
+    let root_hash = packed[0].root_hash;
+    for packed in &packed {
+        assert_eq!(packed.root_hash, root_hash);
+        let file = File::open(&packed.path).unwrap();
+        let package = Package::open(&file, Some(&workshop.key.public())).unwrap();
+        assert_eq!(package.container(), packed.container);
+        verity::verify_image(&file, package.image()).unwrap();
+    }
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 11);
+}
+
+#[test]
+fn a_package_is_readable_as_far_as_the_umask_allows() {
+    let workshop = Workshop::new();
+    let packed = workshop.pack(MOUNTS, None, Compression::Gzip);
+    let plain = workshop.path("plain");
+    File::create(&plain).unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().mode();
+    assert_eq!(mode(&packed.path), mode(&plain));
+}
+
+#[test]
+fn fields_that_0_9_2_does_not_read_are_warned_of() {
+    let workshop = Workshop::new();
+    let packed = workshop.pack(
+        "name: new\nversion: 1.0.0\ninit: /i\nuid: 100000\ngid: 1\ncgroups:\n  pids:\n    max: 5\n",
+        None,
+        Compression::Gzip,
+    );
+    let fields: Vec<&str> = packed
+        .warnings
+        .iter()
+        .map(|warning| match warning {
+            Warning::Compatibility(difference) => difference.field.as_str(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(fields, ["uid", "cgroups.pids"]);
+    let plain = workshop.pack(MOUNTS, None, Compression::Gzip);
+    assert_eq!(plain.warnings, []);
+}
+
+#[test]
+fn extended_attributes_are_warned_of() {
+    let workshop = Workshop::new();
+    let root = tree(&workshop);
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(root.join("init"), "user.colour", b"red", flags)
+        .expect("a temporary directory with extended attributes");
+    let packed = workshop.pack(MOUNTS, Some(&root), Compression::Gzip);
+    assert_eq!(
+        packed.warnings,
+        [Warning::AttributeDropped {
+            path: "init".into(),
+            attribute: "user.colour".to_owned()
+        }]
+    );
+}
+
+/// What packing fails with, after which only the tree is left in the directory.
+fn failure(workshop: &Workshop, yaml: &str, root: &Path) -> PackError {
+    let manifest = manifest(yaml);
+    let options = PackOptions {
+        root: Some(root),
+        ..options(workshop, &manifest)
+    };
+    let out = workshop.path("out");
+    fs::create_dir_all(&out).unwrap();
+    let error = pack(&options, &out).unwrap_err();
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 0, "{error}");
+    error
+}
+
+#[test]
+fn a_mount_point_that_cannot_be_mounted_on_is_an_error() {
+    let workshop = Workshop::new();
+    let root = tree(&workshop);
+    let error = failure(&workshop, &MOUNTS.replace("/data", "/init"), &root);
+    assert!(matches!(
+        error,
+        PackError::Squashfs(SquashfsError::MountPoint { mount_point })
+            if mount_point == Path::new("/init")
+    ));
+    let error = failure(&workshop, &MOUNTS.replace("/etc/file", "/etc/link"), &root);
+    assert!(matches!(
+        error,
+        PackError::Squashfs(SquashfsError::MountPoint { mount_point })
+            if mount_point == Path::new("/etc/link")
+    ));
+    let error = failure(&workshop, &MOUNTS.replace("/data", "/init/data"), &root);
+    assert!(matches!(
+        error,
+        PackError::Squashfs(SquashfsError::MountPointParent { path, .. })
+            if path == Path::new("/init")
+    ));
+}
+
+#[test]
+fn a_root_that_is_none_is_an_error() {
+    let workshop = Workshop::new();
+    let root = tree(&workshop);
+    let error = failure(&workshop, MOUNTS, &root.join("init"));
+    assert!(matches!(
+        error,
+        PackError::Squashfs(SquashfsError::NotADirectory { path }) if path == root.join("init")
+    ));
+    let error = failure(&workshop, MOUNTS, &root.join("missing"));
+    assert!(matches!(
+        error,
+        PackError::Squashfs(SquashfsError::Source { path, .. }) if path == root.join("missing")
+    ));
+}
+
+#[test]
+fn a_manifest_that_is_too_large_is_an_error() {
+    let workshop = Workshop::new();
+    let mut manifest = manifest(MOUNTS);
+    manifest.args = vec!["x".repeat(65_536)];
+    let path = workshop.path("package.npk");
+    let error = pack(&options(&workshop, &manifest), &path).unwrap_err();
+    assert!(matches!(
+        error,
+        PackError::Manifest(ManifestError::TooLarge { .. })
+    ));
+    assert!(!path.exists());
+}
+
+#[test]
+fn an_unwritable_destination_is_named() {
+    let workshop = Workshop::new();
+    let manifest = manifest(MOUNTS);
+    let path = workshop.path("missing/package.npk");
+    let error = pack(&options(&workshop, &manifest), &path).unwrap_err();
+    assert!(matches!(
+        error,
+        PackError::Write { path, .. } if path == workshop.path("missing")
+    ));
+}
