@@ -77,7 +77,11 @@ fn mount_points_have_the_modes_of_the_reference_packer() {
         .into_iter()
         .map(|entry| {
             assert_eq!((entry.uid, entry.gid, entry.mtime), (1234, 4321, 0));
-            (entry.path.to_str().unwrap().to_owned(), entry.mode, entry.kind)
+            (
+                entry.path.to_str().unwrap().to_owned(),
+                entry.mode,
+                entry.kind,
+            )
         })
         .collect();
     let directory = |path: &str, mode| (path.to_owned(), mode, EntryKind::Directory);
@@ -211,7 +215,10 @@ fn signed_packages_verify_and_unsigned_ones_have_no_tree() {
         let package = Package::open(&file, Some(&key)).unwrap();
         assert_eq!(package.manifest(), &manifest(MOUNTS));
         assert_eq!(package.format_version().to_string(), "0.9.2");
-        assert_eq!(package.hashes().map(|hashes| hashes.verity_root), packed.root_hash);
+        assert_eq!(
+            package.hashes().map(|hashes| hashes.verity_root),
+            packed.root_hash
+        );
         verity::verify_image(&file, package.image()).unwrap();
         package.archive().check_image(&file).unwrap();
     }
@@ -222,7 +229,10 @@ fn signed_packages_verify_and_unsigned_ones_have_no_tree() {
     };
     let path = workshop.path("unsigned.npk");
     let packed = pack(&options, &path).unwrap();
-    assert_eq!((packed.path.as_path(), packed.root_hash), (path.as_path(), None));
+    assert_eq!(
+        (packed.path.as_path(), packed.root_hash),
+        (path.as_path(), None)
+    );
     let file = File::open(&path).unwrap();
     let error = Package::open(&file, Some(&key)).unwrap_err();
     assert!(matches!(error, OpenError::Unsigned));
@@ -237,7 +247,10 @@ fn clones_differ_in_their_names_only() {
     let out = workshop.path("clones");
     fs::create_dir(&out).unwrap();
     let packed = pack_clones(&options(&workshop, &manifest), 11, &out).unwrap();
-    let names: Vec<String> = packed.iter().map(|packed| packed.container.to_string()).collect();
+    let names: Vec<String> = packed
+        .iter()
+        .map(|packed| packed.container.to_string())
+        .collect();
     assert_eq!(names.len(), 11);
     assert_eq!(names[0], "mounts-00:0.1.0");
     assert_eq!(names[10], "mounts-10:0.1.0");

@@ -172,7 +172,11 @@ fn privileged_the_kernel_shows_what_was_packed() {
             assert!(found.remove(&Path::new("dev").join(name)).is_some());
         }
         for (path, what) in &found {
-            assert!(expected.get(path) == Some(what), "{} differs", path.display());
+            assert!(
+                expected.get(path) == Some(what),
+                "{} differs",
+                path.display()
+            );
         }
         assert_eq!(found.len(), expected.len(), "{compression}");
         for path in found.keys().map(PathBuf::as_path).chain([Path::new("")]) {
@@ -199,7 +203,10 @@ fn unsquashfs_lists_what_was_packed() {
         assert!(list.contains("squashfs-root/a/b/c/d/e/f/g/h/deep"));
         assert!(list.contains("squashfs-root/many/a file with a rather long name 01499"));
         let superblock = run("unsquashfs", &["-offset", "4096", "-s", path]);
-        assert!(superblock.contains(&format!("Compression {name}")), "{superblock}");
+        assert!(
+            superblock.contains(&format!("Compression {name}")),
+            "{superblock}"
+        );
         let stored = superblock.contains("Data is uncompressed");
         assert_eq!(stored, compression == Compression::None);
     }
