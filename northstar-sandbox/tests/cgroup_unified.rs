@@ -1,5 +1,11 @@
 //! The tree of version 2 by itself, which also hybrids have; needs root. What
 //! needs controllers there is in `cgroup_v2.rs`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code"
+)]
 
 mod support;
 

@@ -1,4 +1,10 @@
 //! Control groups of version 1, on a machine that has them; needs root.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code"
+)]
 
 mod support;
 
@@ -629,4 +635,40 @@ fn version_2_without_controllers_takes_no_limits() {
     let statistics = group.statistics().unwrap();
     assert_eq!((statistics.memory, statistics.pids), (None, None));
     end(group, top);
+}
+
+#[test]
+fn the_group_of_a_killed_daemon_is_adopted_and_an_operators_is_kept() {
+    let hierarchy = hybrid();
+    let first = top(&hierarchy, "adopted");
+    let path = first.path().to_owned();
+    std::mem::forget(first);
+    let second = TopGroup::create(&hierarchy, &path).unwrap();
+    second.remove().unwrap();
+    let name = path.display().to_string();
+    assert_eq!(left_over(&name), Vec::<PathBuf>::new());
+
+    let operators = Path::new("/sys/fs/cgroup/pids").join(&path);
+    fs::create_dir(&operators).unwrap();
+    TopGroup::create(&hierarchy, &path)
+        .unwrap()
+        .remove()
+        .unwrap();
+    assert_eq!(left_over(&name), std::slice::from_ref(&operators));
+    fs::remove_dir(operators).unwrap();
+}
+
+#[test]
+fn a_parent_stays_as_long_as_a_container_needs_it() {
+    let hierarchy = hybrid();
+    let top = top(&hierarchy, "parents");
+    let parent = top.path().join("parent");
+    let made = |name: &str| create(&hierarchy, &parent.join(name), &CgroupPlan::default()).unwrap();
+    let (first, second) = (made("first"), made("second"));
+    first.destroy().unwrap();
+    let name = parent.display().to_string();
+    assert!(!left_over(&name).is_empty());
+    second.destroy().unwrap();
+    assert_eq!(left_over(&name), Vec::<PathBuf>::new());
+    top.remove().unwrap();
 }

@@ -1,5 +1,6 @@
 //! What control groups this system offers, and where.
 
+use super::parents::Parents;
 use super::{CgroupError, file};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -81,7 +82,7 @@ pub enum Version {
 }
 
 /// The mounted hierarchies.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Hierarchy {
     /// Mount point of version 2.
     pub(super) unified: Option<PathBuf>,
@@ -89,6 +90,8 @@ pub struct Hierarchy {
     pub(super) unified_controllers: BTreeSet<Controller>,
     /// Mount points of version 1; controllers may share one.
     pub(super) v1: BTreeMap<Controller, PathBuf>,
+    /// Groups made above containers.
+    pub(super) parents: Parents,
 }
 
 impl Hierarchy {
@@ -191,6 +194,7 @@ fn parse(mountinfo: &str) -> Hierarchy {
         unified: None,
         unified_controllers: BTreeSet::new(),
         v1: BTreeMap::new(),
+        parents: Parents::default(),
     };
     for mount in mountinfo.lines().filter_map(Mount::parse) {
         if mount.read_only {

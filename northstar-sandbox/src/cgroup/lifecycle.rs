@@ -54,6 +54,19 @@ pub(super) fn kill_all(
     if let Some(directory) = unified.filter(|path| file::exists(path, "cgroup.kill")) {
         write_if_present(directory, "cgroup.kill", "1")?;
         thaw(freezer)?;
+        // On a hybrid somebody may have moved a process out of this one tree.
+        let killed = processes(directory)?;
+        let others = directories
+            .iter()
+            .filter(|path| **path != directory)
+            .copied()
+            .collect();
+        if all_processes(&others)?
+            .iter()
+            .all(|pid| killed.contains(pid))
+        {
+            return Ok(());
+        }
     }
     for _ in 0..KILL_ROUNDS {
         if all_processes(directories)?.is_empty() {

@@ -13,6 +13,7 @@
 //! runs. Everything here blocks; removal and killing on version 1 do for
 //! noticeable time.
 
+mod create;
 pub mod devices;
 mod error;
 mod events;
@@ -20,6 +21,7 @@ mod file;
 mod hierarchy;
 mod lifecycle;
 mod limits;
+mod parents;
 mod path;
 mod plan;
 mod realtime;
@@ -28,6 +30,7 @@ mod top;
 mod v1;
 mod v2;
 
+pub use create::create;
 pub use error::CgroupError;
 pub use events::{MemoryEvents, MemoryMonitor};
 pub use hierarchy::{Controller, Hierarchy, Version};
@@ -39,10 +42,10 @@ pub use plan::{
 pub use statistics::{CpuStatistics, IoStatistics, MemoryStatistics, PidsStatistics, Statistics};
 pub use top::{TopGroup, remove_tree};
 
+use parents::Hold;
 use path::GroupPath;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -62,177 +65,8 @@ pub struct Cgroup {
     v1: BTreeMap<Controller, PathBuf>,
     /// Controllers whose defaults could not be applied.
     off: Vec<Controller>,
-    /// Directories of groups above that this one made, the outermost first.
-    parents: Vec<PathBuf>,
-}
-
-/// Makes a group with all limits of a plan, empty.
-///
-/// `path` is relative to the root of the hierarchies. Groups above it are made
-/// if they are missing. A group of that name that is left over and empty is
-/// replaced.
-///
-/// # Errors
-///
-/// Any limit that cannot be applied; nothing is left behind then. A group of
-/// that name with processes in it.
-pub fn create(
-    hierarchy: &Hierarchy,
-    path: &Path,
-    plan: &CgroupPlan,
-) -> Result<Cgroup, CgroupError> {
-    limits::check_available(hierarchy, plan)?;
-    let path = GroupPath::new(path)?;
-    let needed: BTreeSet<Controller> = limits::needed(plan)
-        .into_iter()
-        .map(|(controller, _)| controller)
-        .collect();
-    let roots = v1_roots(hierarchy, &needed);
-    let in_root = |root: &PathBuf| root.join(path.as_path());
-    let mut group = Cgroup {
-        unified: None,
-        controllers: BTreeSet::new(),
-        v1: BTreeMap::new(),
-        off: Vec::new(),
-        parents: Vec::new(),
-        path: path.clone(),
-    };
-
-    // From here on the group's own Drop undoes what was made.
-    for (controller, root) in &roots {
-        let directory = in_root(root);
-        if !group.v1.values().any(|known| *known == directory) {
-            let inherits = *controller == Controller::Cpuset;
-            make_group(root, &path, &mut group.parents, |directory| {
-                if inherits {
-                    v1::inherit_cpuset(directory)
-                } else {
-                    Ok(())
-                }
-            })?;
-        }
-        group.v1.insert(*controller, directory);
-    }
-    if let Some(root) = &hierarchy.unified {
-        let on_unified = needed
-            .iter()
-            .copied()
-            .filter(|controller| hierarchy.unified_has(*controller));
-        let listed: BTreeSet<Controller> = on_unified
-            .filter(|controller| hierarchy.unified_controllers.contains(controller))
-            .collect();
-        make_parents(root, &path, &mut group.parents, |_| Ok(()))?;
-        v2::enable(root, &path, &listed)?;
-        make_group(root, &path, &mut group.parents, |_| Ok(()))?;
-        let directory = in_root(root);
-        group.controllers = hierarchy::controllers(&file::read(&directory, "cgroup.controllers")?);
-        group.controllers.extend(
-            [Controller::Devices]
-                .into_iter()
-                .filter(|controller| hierarchy.unified_has(*controller)),
-        );
-        group.unified = Some(directory);
-    }
-
-    v1::apply(&group.v1, &roots, plan)?;
-    if let Some(directory) = &group.unified {
-        match v2::apply(directory, &group.controllers, plan) {
-            // A kernel without such programs: nobody asked, so it is reported.
-            Err(CgroupError::Devices { .. }) if !plan.devices.required => {
-                group.controllers.remove(&Controller::Devices);
-            }
-            result => result?,
-        }
-    }
-    group.off = [Controller::Pids, Controller::Devices]
-        .into_iter()
-        .filter(|controller| {
-            !group.v1.contains_key(controller) && !group.controllers.contains(controller)
-        })
-        .collect();
-    Ok(group)
-}
-
-/// The version 1 controllers a group is made in, with their mount points.
-fn v1_roots(hierarchy: &Hierarchy, needed: &BTreeSet<Controller>) -> BTreeMap<Controller, PathBuf> {
-    let realtime_groups = hierarchy
-        .v1
-        .get(&Controller::Cpu)
-        .filter(|root| file::exists(root, "cpu.rt_runtime_us"));
-    let kill_by_unified = hierarchy.unified.is_some();
-    hierarchy
-        .v1
-        .iter()
-        .filter(|(controller, root)| match controller {
-            Controller::Memory | Controller::Io | Controller::Pids | Controller::Devices => true,
-            // A cpu group without realtime time refuses realtime tasks on
-            // kernels that have it: only where it is asked for.
-            Controller::Cpu | Controller::Cpuacct => {
-                Some(*root) != realtime_groups || needed.contains(&Controller::Cpu)
-            }
-            Controller::Cpuset => needed.contains(&Controller::Cpuset),
-            Controller::Freezer => !kill_by_unified,
-        })
-        .map(|(controller, root)| (*controller, root.clone()))
-        .collect()
-}
-
-/// Makes a directory; says whether it is new.
-fn make_directory(directory: &Path) -> Result<bool, CgroupError> {
-    match fs::create_dir(directory) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(source) => Err(CgroupError::Create {
-            path: directory.to_owned(),
-            source,
-        }),
-    }
-}
-
-fn make_parents(
-    root: &Path,
-    path: &GroupPath,
-    made: &mut Vec<PathBuf>,
-    prepare: impl Fn(&Path) -> Result<(), CgroupError>,
-) -> Result<(), CgroupError> {
-    for parent in path.parents() {
-        let directory = root.join(parent);
-        if make_directory(&directory)? {
-            made.push(directory.clone());
-        }
-        prepare(&directory)?;
-    }
-    Ok(())
-}
-
-/// Makes a group that did not exist before, and the groups above it.
-fn make_group(
-    root: &Path,
-    path: &GroupPath,
-    made: &mut Vec<PathBuf>,
-    prepare: impl Fn(&Path) -> Result<(), CgroupError>,
-) -> Result<(), CgroupError> {
-    make_parents(root, path, made, &prepare)?;
-    let directory = root.join(path.as_path());
-    if !make_directory(&directory)? {
-        // Left over: an old group has old limits, so it is not used again.
-        let pids = lifecycle::processes(&directory)?;
-        if !pids.is_empty() {
-            return Err(CgroupError::InUse {
-                path: directory,
-                pids,
-            });
-        }
-        lifecycle::remove(&directory, Instant::now(), Duration::ZERO)?;
-        if !make_directory(&directory)? {
-            let source = io::ErrorKind::AlreadyExists.into();
-            return Err(CgroupError::Create {
-                path: directory,
-                source,
-            });
-        }
-    }
-    prepare(&directory)
+    /// Groups above that were missing, the outermost first.
+    parents: Vec<Hold>,
 }
 
 impl Cgroup {
@@ -358,8 +192,8 @@ impl Drop for Cgroup {
         for directory in self.directories() {
             let _ = fs::remove_dir(directory);
         }
-        for directory in self.parents.iter().rev() {
-            let _ = fs::remove_dir(directory);
+        while let Some(parent) = self.parents.pop() {
+            drop(parent);
         }
     }
 }

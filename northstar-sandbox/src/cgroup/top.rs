@@ -1,7 +1,8 @@
 //! The daemon's own top-level group.
 
+use super::parents::make_own;
 use super::path::GroupPath;
-use super::{CgroupError, Hierarchy, lifecycle, make_directory, v1};
+use super::{CgroupError, Hierarchy, lifecycle, v1};
 use super::{Controller, REMOVAL_DEADLINE};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use std::time::Instant;
 pub struct TopGroup {
     hierarchy: Hierarchy,
     path: GroupPath,
-    /// Directories that did not exist before, the outermost first.
+    /// Directories that are new or left by an earlier daemon, the outermost first.
     made: Vec<PathBuf>,
 }
 
@@ -45,7 +46,7 @@ impl TopGroup {
         for root in self.hierarchy.roots() {
             for group in self.path.parents().into_iter().chain([self.path.as_path()]) {
                 let directory = root.join(group);
-                if make_directory(&directory)? {
+                if make_own(&directory)? {
                     self.made.push(directory.clone());
                 }
                 if cpuset.as_deref() == Some(root) {
@@ -95,7 +96,7 @@ impl TopGroup {
             .fold(Ok(()), Result::and)
     }
 
-    /// Removes the group, as far as this daemon made it.
+    /// Removes the group, as far as this daemon or one that was killed made it.
     ///
     /// # Errors
     ///

@@ -1,5 +1,6 @@
 //! Limits on version 2: one directory, controllers enabled from the root down.
 
+use super::lifecycle::own_processes;
 use super::limits::{attributes, same_list};
 use super::path::GroupPath;
 use super::plan::{
@@ -28,8 +29,9 @@ const ALWAYS: [Controller; 4] = [
 /// group. One that is `needed` and cannot be enabled is an error; another one
 /// stays off.
 ///
-/// The groups on the way must hold no processes themselves (the root apart),
-/// else the kernel answers `EBUSY`.
+/// The groups on the way must hold no processes themselves (the root apart):
+/// the kernel would answer `EBUSY`, or turn the group into a threaded one whose
+/// children take no processes.
 pub(super) fn enable(
     root: &Path,
     path: &GroupPath,
@@ -44,6 +46,17 @@ pub(super) fn enable(
             let required = needed.contains(controller);
             if enabled.contains(controller) || !required && !available.contains(controller) {
                 continue;
+            }
+            let pids = if directory == root {
+                Vec::new()
+            } else {
+                own_processes(&directory)?
+            };
+            if !pids.is_empty() {
+                return Err(CgroupError::InUse {
+                    path: directory,
+                    pids,
+                });
             }
             let result = file::write_and_verify(
                 &directory,

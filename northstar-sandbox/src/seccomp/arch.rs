@@ -1,7 +1,8 @@
 //! Supported architectures and the numbers of their system calls.
 
 use seccompiler::TargetArch;
-use std::str::FromStr;
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 /// An architecture filters can be compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,15 +40,33 @@ impl Arch {
     /// The number of a system call on this architecture.
     #[must_use]
     pub fn number(self, name: &str) -> Option<i64> {
+        self.names().get(name).copied()
+    }
+
+    /// All calls by name. Made once, as the crate compares names one by one.
+    fn names(self) -> &'static BTreeMap<&'static str, i64> {
+        static X86_64: OnceLock<BTreeMap<&'static str, i64>> = OnceLock::new();
+        static AARCH64: OnceLock<BTreeMap<&'static str, i64>> = OnceLock::new();
+        let table = match self {
+            Arch::X86_64 => &X86_64,
+            Arch::Aarch64 => &AARCH64,
+        };
+        table.get_or_init(|| {
+            self.numbers()
+                .into_iter()
+                .filter_map(|number| Some((self.name(number)?, number)))
+                .collect()
+        })
+    }
+
+    /// The name of a call, if the number is one.
+    fn name(self, number: i64) -> Option<&'static str> {
+        let index = usize::try_from(number).ok()?;
         match self {
-            Arch::X86_64 => syscalls::x86_64::Sysno::from_str(name)
-                .ok()
-                .map(|call| i64::from(call.id())),
-            Arch::Aarch64 if name == NEWFSTATAT.0 => Some(NEWFSTATAT.1),
-            Arch::Aarch64 => syscalls::aarch64::Sysno::from_str(name)
-                .ok()
-                .map(|call| i64::from(call.id()))
-                .filter(|number| *number != NEWFSTATAT.1 && !TIME64.contains(number)),
+            Arch::X86_64 => syscalls::x86_64::Sysno::new(index).map(|call| call.name()),
+            Arch::Aarch64 if number == NEWFSTATAT.1 => Some(NEWFSTATAT.0),
+            Arch::Aarch64 if TIME64.contains(&number) => None,
+            Arch::Aarch64 => syscalls::aarch64::Sysno::new(index).map(|call| call.name()),
         }
     }
 
@@ -60,13 +79,8 @@ impl Arch {
     /// Every number this architecture gives to a system call, in order.
     pub(super) fn numbers(self) -> Vec<i64> {
         // Not Sysno::iter(), which leaves out the last call.
-        let known: fn(usize) -> bool = match self {
-            Arch::X86_64 => |number| syscalls::x86_64::Sysno::new(number).is_some(),
-            Arch::Aarch64 => |number| syscalls::aarch64::Sysno::new(number).is_some(),
-        };
         (0..=self.last())
-            .filter(|number| usize::try_from(*number).is_ok_and(known))
-            .filter(|number| self != Arch::Aarch64 || !TIME64.contains(number))
+            .filter(|number| self.name(*number).is_some())
             .collect()
     }
 

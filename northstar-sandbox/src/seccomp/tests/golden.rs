@@ -210,3 +210,10 @@ fn a_capability_has_one_entry() {
     }
     assert_eq!(ADDITIONS.len(), ADDED.len());
 }
+
+#[test]
+fn what_the_payload_does_under_its_filter_is_always_allowed() {
+    for call in crate::plan::SYSCALLS_AFTER_FILTER {
+        assert!(crate::seccomp::AFTER_FILTER.contains(call), "{call}");
+    }
+}

@@ -1,0 +1,197 @@
+//! Making a group with its limits.
+
+use super::path::GroupPath;
+use super::{
+    Cgroup, CgroupError, CgroupPlan, Controller, Hierarchy, file, hierarchy, lifecycle, limits, v1,
+    v2,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Makes a group with all limits of a plan, empty.
+///
+/// `path` is relative to the root of the hierarchies. Groups above it are made
+/// if they are missing, and removed again with the last container in them. A
+/// group of that name that is left over and empty is replaced.
+///
+/// # Errors
+///
+/// Any limit that cannot be applied; nothing is left behind then. A group of
+/// that name, or on version 2 one above it, with processes in it.
+pub fn create(
+    hierarchy: &Hierarchy,
+    path: &Path,
+    plan: &CgroupPlan,
+) -> Result<Cgroup, CgroupError> {
+    limits::check_available(hierarchy, plan)?;
+    let path = GroupPath::new(path)?;
+    let needed: BTreeSet<Controller> = limits::needed(plan)
+        .into_iter()
+        .map(|(controller, _)| controller)
+        .collect();
+    let roots = v1_roots(hierarchy, &needed);
+    // From here on the group's own Drop undoes what was made.
+    let mut group = Cgroup {
+        path,
+        unified: None,
+        controllers: BTreeSet::new(),
+        v1: BTreeMap::new(),
+        off: Vec::new(),
+        parents: Vec::new(),
+    };
+    group.make_v1(hierarchy, &roots)?;
+    group.make_v2(hierarchy, &needed)?;
+
+    v1::apply(&group.v1, &roots, plan)?;
+    if let Some(directory) = &group.unified {
+        match v2::apply(directory, &group.controllers, plan) {
+            // A kernel without such programs: nobody asked, so it is reported.
+            Err(CgroupError::Devices { .. }) if !plan.devices.required => {
+                group.controllers.remove(&Controller::Devices);
+            }
+            result => result?,
+        }
+    }
+    let in_force = |controller: Controller| {
+        group.v1.contains_key(&controller) || group.controllers.contains(&controller)
+    };
+    group.off = [Controller::Pids, Controller::Devices]
+        .into_iter()
+        .filter(|controller| !in_force(*controller))
+        .collect();
+    Ok(group)
+}
+
+/// The version 1 controllers a group is made in, with their mount points.
+fn v1_roots(hierarchy: &Hierarchy, needed: &BTreeSet<Controller>) -> BTreeMap<Controller, PathBuf> {
+    let realtime_groups = hierarchy
+        .v1
+        .get(&Controller::Cpu)
+        .filter(|root| file::exists(root, "cpu.rt_runtime_us"));
+    let kill_by_unified = hierarchy.unified.is_some();
+    hierarchy
+        .v1
+        .iter()
+        .filter(|(controller, root)| match controller {
+            Controller::Memory | Controller::Io | Controller::Pids | Controller::Devices => true,
+            // A cpu group without realtime time refuses realtime tasks on
+            // kernels that have it: only where it is asked for.
+            Controller::Cpu | Controller::Cpuacct => {
+                Some(*root) != realtime_groups || needed.contains(&Controller::Cpu)
+            }
+            Controller::Cpuset => needed.contains(&Controller::Cpuset),
+            Controller::Freezer => !kill_by_unified,
+        })
+        .map(|(controller, root)| (*controller, root.clone()))
+        .collect()
+}
+
+/// What has to be done to every new directory of a hierarchy.
+type Prepare = fn(&Path) -> Result<(), CgroupError>;
+
+impl Cgroup {
+    fn make_v1(
+        &mut self,
+        hierarchy: &Hierarchy,
+        roots: &BTreeMap<Controller, PathBuf>,
+    ) -> Result<(), CgroupError> {
+        for (controller, root) in roots {
+            let directory = root.join(self.path.as_path());
+            let known = self.v1.values().any(|known| *known == directory);
+            if !known {
+                let cpuset = roots.get(&Controller::Cpuset) == Some(root);
+                let prepare: Prepare = if cpuset {
+                    v1::inherit_cpuset
+                } else {
+                    |_| Ok(())
+                };
+                self.make_parents(hierarchy, root, prepare)?;
+                make_empty(&directory)?;
+                self.v1.insert(*controller, directory.clone());
+                prepare(&directory)?;
+            }
+            self.v1.insert(*controller, directory);
+        }
+        Ok(())
+    }
+
+    fn make_v2(
+        &mut self,
+        hierarchy: &Hierarchy,
+        needed: &BTreeSet<Controller>,
+    ) -> Result<(), CgroupError> {
+        let Some(root) = &hierarchy.unified else {
+            return Ok(());
+        };
+        let needed = needed
+            .iter()
+            .copied()
+            .filter(|controller| hierarchy.unified_has(*controller))
+            .filter(|controller| hierarchy.unified_controllers.contains(controller))
+            .collect();
+        self.make_parents(hierarchy, root, |_| Ok(()))?;
+        v2::enable(root, &self.path, &needed)?;
+
+        let directory = root.join(self.path.as_path());
+        make_empty(&directory)?;
+        self.unified = Some(directory.clone());
+        self.controllers = hierarchy::controllers(&file::read(&directory, "cgroup.controllers")?);
+        if hierarchy.unified_has(Controller::Devices) {
+            self.controllers.insert(Controller::Devices);
+        }
+        Ok(())
+    }
+
+    fn make_parents(
+        &mut self,
+        hierarchy: &Hierarchy,
+        root: &Path,
+        prepare: Prepare,
+    ) -> Result<(), CgroupError> {
+        for parent in self.path.parents() {
+            let directory = root.join(parent);
+            self.parents.extend(hierarchy.parents.hold(&directory)?);
+            prepare(&directory)?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes a directory; says whether it is new.
+pub(super) fn make_directory(directory: &Path) -> Result<bool, CgroupError> {
+    match fs::create_dir(directory) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(source) => Err(CgroupError::Create {
+            path: directory.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// Makes a directory that did not exist before.
+fn make_empty(directory: &Path) -> Result<(), CgroupError> {
+    if make_directory(directory)? {
+        return Ok(());
+    }
+    // Left over: an old group has old limits, so it is not used again.
+    let pids = lifecycle::processes(directory)?;
+    if !pids.is_empty() {
+        return Err(CgroupError::InUse {
+            path: directory.to_owned(),
+            pids,
+        });
+    }
+    lifecycle::remove(directory, Instant::now(), Duration::ZERO)?;
+    if make_directory(directory)? {
+        return Ok(());
+    }
+    let source = io::ErrorKind::AlreadyExists.into();
+    Err(CgroupError::Create {
+        path: directory.to_owned(),
+        source,
+    })
+}
