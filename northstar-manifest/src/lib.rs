@@ -30,6 +30,8 @@ mod seccomp;
 mod selinux;
 mod size;
 mod socket;
+#[cfg(test)]
+mod tests;
 mod text;
 mod validate;
 mod yaml;

@@ -8,7 +8,7 @@
 use std::{borrow::Cow, collections::BTreeSet, iter::successors};
 
 use serde_saphyr::granit_parser::{
-    Event, Options, Parser, ScalarStyle, ScanError, Span, Tag, options,
+    Event, Marker, Options, Parser, ScalarStyle, ScanError, Span, Tag, options,
 };
 
 use crate::{
@@ -26,7 +26,7 @@ pub(crate) struct Outline {
     omitted: BTreeSet<String>,
 }
 
-/// A value. Its field is spelled out on demand only: with a long key above many values the
+/// A value, with its key if it has one. Its field is spelled out on demand only: with a long key above many values the
 /// names together would be far larger than the manifest.
 #[derive(Debug)]
 struct Place {
@@ -67,14 +67,24 @@ impl Outline {
         self.omitted.contains(field)
     }
 
-    /// The field whose value stands at or last before a position, on the same line.
-    pub(crate) fn field_at(&self, line: u64, column: u64) -> Option<String> {
-        self.values
-            .iter()
-            .rev()
-            .find(|place| place.line == line && place.column <= column)
-            .or_else(|| self.values.iter().find(|place| place.line == line))
+    /// The field that stands at or last before a position.
+    pub(crate) fn field_at(&self, line: u64, column: u64) -> String {
+        self.place_at(line, column)
             .map(|place| self.field(place))
+            .unwrap_or_default()
+    }
+
+    /// The mapping around the field at a position.
+    pub(crate) fn mapping_at(&self, line: u64, column: u64) -> String {
+        let place = self
+            .place_at(line, column)
+            .and_then(|place| self.up(place).nth(1));
+        place.map(|place| self.field(place)).unwrap_or_default()
+    }
+
+    fn place_at(&self, line: u64, column: u64) -> Option<&Place> {
+        let before = |place: &&Place| (place.line, place.column) <= (line, column);
+        self.values.iter().rev().find(before)
     }
 
     /// The place and the places around it, innermost first.
@@ -128,7 +138,7 @@ struct Level {
 enum Kind {
     /// `key` is `None` while a key is expected.
     Mapping {
-        key: Option<String>,
+        key: Option<(String, Marker)>,
     },
     Sequence {
         index: usize,
@@ -159,7 +169,7 @@ impl Walk {
                     return refuse(Construct::Anchor);
                 }
                 if self.expects_key() {
-                    return self.key(&text, style, tag, line);
+                    return self.key(&text, style, tag, span);
                 }
                 self.check_tag(tag.as_deref(), line)?;
                 self.note(span);
@@ -223,8 +233,9 @@ impl Walk {
         text: &str,
         style: ScalarStyle,
         tag: Option<Cow<'_, Tag>>,
-        line: u64,
+        span: &Span,
     ) -> Result<(), ManifestError> {
+        let line = position(span.start.line());
         let refuse = |construct| Err(ManifestError::Construct { line, construct });
         if let Some(tag) = tag {
             return refuse(Construct::Tag {
@@ -235,7 +246,7 @@ impl Walk {
             return refuse(Construct::MergeKey);
         }
         if let Some(Kind::Mapping { key }) = self.levels.last_mut().map(|level| &mut level.kind) {
-            *key = Some(text.to_owned());
+            *key = Some((text.to_owned(), span.start));
         }
         Ok(())
     }
@@ -258,7 +269,7 @@ impl Walk {
         self.levels
             .iter()
             .map(|level| match &level.kind {
-                Kind::Mapping { key } => key.as_deref(),
+                Kind::Mapping { key } => key.as_ref().map(|(key, _)| key.as_str()),
                 Kind::Sequence { .. } => None,
             })
             .collect()
@@ -294,16 +305,18 @@ impl Walk {
 
     /// Notes the value at hand and returns its index.
     fn note(&mut self, span: &Span) -> usize {
-        let key = match self.levels.last().map(|level| &level.kind) {
-            Some(Kind::Mapping { key }) => key.clone().unwrap_or_default(),
-            Some(Kind::Sequence { index }) => index.to_string(),
-            None => String::new(),
+        let (key, start) = match self.levels.last().map(|level| &level.kind) {
+            Some(Kind::Mapping {
+                key: Some((key, start)),
+            }) => (key.clone(), *start),
+            Some(Kind::Sequence { index }) => (index.to_string(), span.start),
+            _ => (String::new(), span.start),
         };
         self.outline.values.push(Place {
             parent: self.levels.last().map(|level| level.place),
             key,
-            line: position(span.start.line()),
-            column: position(span.start.col()).saturating_add(1),
+            line: position(start.line()),
+            column: position(start.col()).saturating_add(1),
         });
         self.outline.values.len() - 1
     }

@@ -73,13 +73,28 @@ pub struct Deadline {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Nice {
+    #[serde(deserialize_with = "nice")]
     nice: i8,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Priority {
+    #[serde(deserialize_with = "priority")]
     priority: u32,
+}
+
+// What does not fit the type is told like what is out of range.
+fn nice<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i8, D::Error> {
+    let value = i64::deserialize(deserializer)?;
+    let error = |_| D::Error::custom(format_args!("`nice` is {value}: -20 to 19 is allowed"));
+    value.try_into().map_err(error)
+}
+
+fn priority<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let value = i64::deserialize(deserializer)?;
+    let error = |_| D::Error::custom(format_args!("`priority` is {value}: 1 to 99 is allowed"));
+    value.try_into().map_err(error)
 }
 
 impl Policy {

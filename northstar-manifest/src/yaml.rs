@@ -113,9 +113,14 @@ fn restore_empty(manifest: &mut Manifest, outline: &Outline) {
 fn type_error(error: &Error, outline: &Outline) -> ManifestError {
     let location = error.location();
     let line = location.map(|location| location.line());
-    let field = location
-        .and_then(|location| outline.field_at(location.line(), location.column()))
-        .unwrap_or_default();
+    let field = location.map(|location| {
+        let (line, column) = (location.line(), location.column());
+        match error.without_snippet() {
+            // The place of this error is the last field that is there.
+            Error::SerdeMissingField { .. } => outline.mapping_at(line, column),
+            _ => outline.field_at(line, column),
+        }
+    });
     let mut message = error
         .without_snippet()
         .render_with_formatter(&UserMessageFormatter);
@@ -129,7 +134,7 @@ fn type_error(error: &Error, outline: &Outline) -> ManifestError {
         );
     }
     ManifestError::Type {
-        field,
+        field: field.unwrap_or_default(),
         line,
         message,
     }
