@@ -37,6 +37,8 @@ steps! {
     Dumpable "dumpable",
     /// Init: a session of its own, away from every terminal.
     Session "session",
+    /// Init: a keyring of its own, without the daemon's keys.
+    Keyring "keyring",
     /// Init: dies with the forker.
     ParentDeath "parent-death",
     /// Init: what it creates is for nobody else.
@@ -223,7 +225,10 @@ mod tests {
             Some((number.parse::<usize>().ok()?, rest.split_once("**: ")?.0))
         };
         let page = page.lines().filter_map(item).collect::<Vec<_>>();
-        let code = Step::ALL.iter().enumerate().map(|(n, step)| (n + 1, step.name()));
+        let code = Step::ALL
+            .iter()
+            .enumerate()
+            .map(|(n, step)| (n + 1, step.name()));
         assert_eq!(page, code.collect::<Vec<_>>());
     }
 

@@ -45,7 +45,8 @@ impl Attributes {
 }
 
 /// Sets exactly `attributes` on the mount of descriptor `mount`: flags that are not asked for are
-/// cleared.
+/// cleared. The mount is private afterwards (`MS_PRIVATE`): what is mounted on it shows up nowhere
+/// else, and what is mounted elsewhere does not show up on it.
 ///
 /// # Errors
 /// The errno of mount_setattr(2): EINVAL when `mount` is not the root of a mount, EPERM when a
@@ -58,7 +59,7 @@ pub fn set_attributes(mount: BorrowedFd<'_>, scope: Scope, attributes: Attribute
         uapi::mount_attr {
             attr_set: set.into(),
             attr_clr: (Attributes::ALL & !set).into(),
-            propagation: 0,
+            propagation: libc::MS_PRIVATE,
             userns_fd: 0,
         },
     )

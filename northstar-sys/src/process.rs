@@ -148,6 +148,27 @@ pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
     check("pidfd_send_signal", returned, || format!("signal {signal}")).map(drop)
 }
 
+/// Gives this process a new, empty session keyring in place of the inherited one, keyctl(2). Does
+/// nothing on a kernel without keyrings.
+///
+/// # Errors
+/// The errno of keyctl(2): EDQUOT when root has too many keys.
+pub fn new_session_keyring() -> Result<()> {
+    const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
+    // SAFETY: a null name asks for an anonymous keyring; no memory is touched.
+    let returned = unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            KEYCTL_JOIN_SESSION_KEYRING,
+            std::ptr::null::<libc::c_char>(),
+        )
+    };
+    match check("keyctl", returned, || "KEYCTL_JOIN_SESSION_KEYRING") {
+        Err(error) if error.errno() == libc::ENOSYS => Ok(()),
+        other => other.map(drop),
+    }
+}
+
 /// Sends `signal`, any number of signal(7) including real-time ones, to the process group `group`.
 ///
 /// # Errors

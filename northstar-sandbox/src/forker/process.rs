@@ -9,7 +9,6 @@ use northstar_sys::process::{self, Child, Fork, PidNamespace};
 use northstar_sys::seqpacket::Wait;
 use northstar_sys::{fd, signal};
 use rustix::event::epoll;
-use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{
     DumpableBehavior, Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus,
@@ -77,6 +76,7 @@ fn set_up(child: &Child, socket: &OwnedFd, procfs: &OwnedFd, daemon: Pid) -> Res
     // What a terminal or a supervisor sends to the daemon's process group is for the daemon: it
     // stops the containers in order, which needs a forker.
     rustix::process::setsid().map_err(failed("setsid"))?;
+    signal::reset().map_err(sys)?;
     for number in [
         Signal::TERM,
         Signal::INT,
@@ -89,17 +89,17 @@ fn set_up(child: &Child, socket: &OwnedFd, procfs: &OwnedFd, daemon: Pid) -> Res
 
     // Every descriptor of the daemon would otherwise live on in every init.
     fd::close_all_except(child, &[socket.as_fd(), procfs.as_fd()]).map_err(sys)?;
-    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
-        .map_err(failed("open /dev/null"))?;
+
+    // Standard streams that lead nowhere, for the forker and for every init. Nothing of the host
+    // is left then: neither descriptors nor mounts.
+    let null = stage::enter()?;
     let duplicate = || rustix::io::fcntl_dupfd_cloexec(&null, 3).map_err(failed("fcntl"));
     fd::place(vec![
         (duplicate()?, 0),
         (duplicate()?, 1),
         (duplicate()?, 2),
     ])
-    .map_err(sys)?;
-
-    stage::enter()
+    .map_err(sys)
 }
 
 struct Forking {

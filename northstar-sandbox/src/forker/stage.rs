@@ -21,8 +21,12 @@ pub(crate) const EMPTY_FILE: &str = "/empty-file";
 /// A call that failed, and its errno(3).
 pub(super) type Failure = (String, i32);
 
-/// Leaves the daemon's mount namespace for a new one with an empty root.
-pub(super) fn enter() -> Result<(), Failure> {
+/// Where the null device is; the same name as elsewhere, because programs may ask what their
+/// standard input is.
+const NULL: (&str, &str) = ("dev", "null");
+
+/// Leaves the daemon's mount namespace for a new one with an empty root. Returns a null device.
+pub(super) fn enter() -> Result<OwnedFd, Failure> {
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).map_err(failed("unshare mounts"))?;
     // Before anything is mounted: what happens here must not reach the daemon's namespace.
     let root = open_directory("/").map_err(failed("open /"))?;
@@ -30,10 +34,12 @@ pub(super) fn enter() -> Result<(), Failure> {
 
     let stage = tmpfs().map_err(failed("create the stage"))?;
     furnish(&stage).map_err(failed("furnish the stage"))?;
+    let null = null(&stage).map_err(failed("make a null device"))?;
     let attributes = Attributes {
         read_only: true,
         nosuid: true,
-        nodev: true,
+        // The null device below can be opened once more, through /proc/self/fd.
+        nodev: false,
         noexec: true,
     };
     set_attributes(stage.as_fd(), Scope::Mount, attributes)
@@ -49,7 +55,30 @@ pub(super) fn enter() -> Result<(), Failure> {
     .map_err(failed("move_mount the stage"))?;
     rustix::process::fchdir(&stage).map_err(failed("fchdir to the stage"))?;
     change_root().map_err(failed("change the root to the stage"))?;
-    rustix::process::chdir("/").map_err(failed("chdir /"))
+    rustix::process::chdir("/").map_err(failed("chdir /"))?;
+    Ok(null)
+}
+
+/// A null device that is not the host's. Containers have it as their standard streams, and on a
+/// read-only mount that none of them sees not even CAP_FOWNER can change its mode or owner.
+fn null(stage: &OwnedFd) -> Result<OwnedFd, Errno> {
+    let (directory, name) = NULL;
+    rustix::fs::mkdirat(stage, directory, Mode::from_raw_mode(0o700))?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = rustix::fs::openat(stage, directory, flags, Mode::empty())?;
+    let (device, mode) = (rustix::fs::makedev(1, 3), Mode::from_raw_mode(0o600));
+    rustix::fs::mknodat(&directory, name, FileType::CharacterDevice, mode, device)?;
+    let null = rustix::fs::openat(&directory, name, OFlags::RDWR | OFlags::CLOEXEC, mode)?;
+    // A program may open its standard streams once more, through /proc.
+    rustix::fs::fchmod(&null, Mode::from_raw_mode(0o666))?;
+    let found = rustix::fs::fstat(&null)?;
+    match (
+        FileType::from_raw_mode(found.st_mode),
+        found.st_rdev == device,
+    ) {
+        (FileType::CharacterDevice, true) => Ok(null),
+        _ => Err(Errno::NODEV),
+    }
 }
 
 /// Makes the working directory the root and drops the old one.

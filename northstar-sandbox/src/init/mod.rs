@@ -11,7 +11,9 @@
 
 mod confine;
 mod dev;
+mod fresh;
 mod isolate;
+mod mask;
 mod mountinfo;
 mod mounts;
 mod park;
@@ -103,6 +105,9 @@ fn arm(
     // reaches from one container to another.
     rustix::process::setsid().at(Step::Session)?;
     rustix::thread::set_name(NAME).at(Step::Session)?;
+
+    // Keyring: away from the daemon's session, whose keys every process in it may use.
+    process::new_session_keyring().at(Step::Keyring)?;
 
     // Parent death: before the first thing that would outlive the daemon. The signal comes when
     // the forker dies from now on; if it died before, its pidfd says so.

@@ -34,6 +34,8 @@ struct Line {
     nosuid: bool,
     nodev: bool,
     noexec: bool,
+    /// Mounts on it do not show up elsewhere, nor the other way round.
+    private: bool,
 }
 
 /// Compares what the kernel shows with what was mounted: the same mounts, each with its id at its
@@ -121,8 +123,8 @@ fn mounted_on(lines: &[Line], line: &Line) -> Option<u64> {
 }
 
 fn has_flags(line: &Line, flags: MountFlags) -> bool {
-    (line.read_only, line.nosuid, line.nodev, line.noexec)
-        == (flags.read_only, flags.nosuid, flags.nodev, flags.noexec)
+    let found = (line.read_only, line.nosuid, line.nodev, line.noexec);
+    line.private && found == (flags.read_only, flags.nosuid, flags.nodev, flags.noexec)
 }
 
 fn parse(content: &[u8]) -> Option<Vec<Line>> {
@@ -141,7 +143,11 @@ fn parse_line(line: &[u8]) -> Option<Line> {
         .next()?
         .split(|byte| *byte == b',')
         .collect::<Vec<_>>();
-    fields.find(|field| *field == b"-")?;
+    // Optional fields up to the dash tell of peers and masters, shared-subtrees(7).
+    let private = fields.next()? == b"-";
+    if !private {
+        fields.find(|field| *field == b"-")?;
+    }
     let has = |option: &[u8]| options.contains(&option);
     if has(b"ro") == has(b"rw") {
         return None;
@@ -154,6 +160,7 @@ fn parse_line(line: &[u8]) -> Option<Line> {
         nosuid: has(b"nosuid"),
         nodev: has(b"nodev"),
         noexec: has(b"noexec"),
+        private,
     })
 }
 
@@ -222,6 +229,7 @@ mod tests {
                 nosuid: false,
                 nodev: true,
                 noexec: false,
+                private: false,
             })
         );
         for bad in [
@@ -262,6 +270,14 @@ mod tests {
             Some("/data".into())
         );
         assert_eq!(at("8 7 0:2 / /other rw - tmpfs x rw"), Some("/data".into()));
+        assert_eq!(
+            at("8 7 0:2 / /data rw shared:1 - tmpfs x rw"),
+            Some("/data".into())
+        );
+        assert_eq!(
+            at("8 7 0:2 / /data rw master:1 - tmpfs x rw"),
+            Some("/data".into())
+        );
         assert_eq!(
             at("8 7 0:2 / /data rw - tmpfs x rw\n9 7 0:3 / /host rw - ext4 x rw"),
             Some("/host".into())

@@ -6,12 +6,12 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use northstar_sys::mount::set_attributes;
-use rustix::fs::{CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags};
+use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags};
 
-use super::{dev, mount_id, pick};
-use crate::forker::{CONTAINER, EMPTY_DIRECTORY, EMPTY_FILE};
+use super::{dev, fresh, mount_id, pick};
+use crate::forker::CONTAINER;
 use crate::mount::{clone_detached, resolve};
 use crate::plan::{ArmPlan, MountFlags, MountKind, MountPlan};
 use crate::step::{At, Step, StepError};
@@ -102,7 +102,7 @@ struct Fresh {
     root: OwnedFd,
 }
 
-struct Builder<'a> {
+pub(super) struct Builder<'a> {
     procfs: &'a OwnedFd,
     root: OwnedFd,
     mounts: Vec<Mount>,
@@ -213,12 +213,12 @@ impl<'a> Builder<'a> {
         let Some((fresh, inside)) = covering else {
             return Err(Errno::NOENT);
         };
-        create(&fresh.root, inside, source)?;
+        fresh::create(&fresh.root, inside, source)?;
         resolve(self.root.as_fd(), &plan.target)
     }
 
     /// Gives a detached mount its flags, attaches it and notes where the kernel put it.
-    fn attach(
+    pub(super) fn attach(
         &mut self,
         source: &OwnedFd,
         target: &OwnedFd,
@@ -260,53 +260,6 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Hides entries of a procfs or sysfs behind something empty of the stage. The entry is looked
-    /// up in the file system itself; nothing of the image takes part.
-    fn mask(
-        &mut self,
-        filesystem: &OwnedFd,
-        masked: &[PathBuf],
-        target: &Path,
-    ) -> Result<(), StepError> {
-        for path in masked {
-            let detail = target.join(path);
-            match self.mask_one(filesystem, path) {
-                // Not every kernel has every entry.
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(error) => return Err(error).at_detail(Step::Mask, detail.display()),
-            }
-        }
-        Ok(())
-    }
-
-    fn mask_one(&mut self, filesystem: &OwnedFd, path: &Path) -> Result<(), Errno> {
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let entry = rustix::fs::openat2(filesystem, path, flags, Mode::empty(), resolve)?;
-        let kind = FileType::from_raw_mode(rustix::fs::fstat(&entry)?.st_mode);
-        let cover = match kind {
-            FileType::Directory => EMPTY_DIRECTORY,
-            _ => EMPTY_FILE,
-        };
-        let cover = rustix::fs::open(cover, flags, Mode::empty())?;
-        let found = rustix::fs::fstat(&cover)?;
-        let covers = FileType::from_raw_mode(found.st_mode);
-        if (covers == FileType::Directory) != (kind == FileType::Directory)
-            || (covers == FileType::RegularFile && found.st_size != 0)
-        {
-            return Err(Errno::IO);
-        }
-        let cover = clone_detached(cover.as_fd(), false)?;
-        let flags = MountFlags {
-            read_only: true,
-            nosuid: true,
-            nodev: true,
-            noexec: true,
-            recursive: false,
-        };
-        self.attach(&cover, &entry, flags)
-    }
-
     fn furnish_dev(&mut self, root: &OwnedFd) -> Result<(), Errno> {
         for (name, source, flags) in dev::mounts()? {
             let flags_open = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -315,45 +268,4 @@ impl<'a> Builder<'a> {
         }
         Ok(())
     }
-}
-
-/// Creates the mount point `path` in a fresh file system: directories on the way, and at the end
-/// what `source` can be mounted on.
-fn create(root: &OwnedFd, path: &Path, source: &OwnedFd) -> Result<(), Errno> {
-    let kind = FileType::from_raw_mode(rustix::fs::fstat(source)?.st_mode);
-    let masked = rustix::process::umask(Mode::empty());
-    let created = create_inside(root, path, kind);
-    rustix::process::umask(masked);
-    created
-}
-
-fn create_inside(root: &OwnedFd, path: &Path, kind: FileType) -> Result<(), Errno> {
-    let mut directory = rustix::io::fcntl_dupfd_cloexec(root, 3)?;
-    let mut names = path.components().peekable();
-    while let Some(name) = names.next() {
-        let std::path::Component::Normal(name) = name else {
-            return Err(Errno::INVAL);
-        };
-        let last = names.peek().is_none();
-        let made = if last && kind != FileType::Directory {
-            rustix::fs::mknodat(
-                &directory,
-                name,
-                FileType::RegularFile,
-                Mode::from_raw_mode(0o644),
-                0,
-            )
-        } else {
-            rustix::fs::mkdirat(&directory, name, Mode::from_raw_mode(0o755))
-        };
-        match made {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(error),
-        }
-        if !last {
-            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            directory = rustix::fs::openat(&directory, name, flags, Mode::empty())?;
-        }
-    }
-    Ok(())
 }

@@ -54,7 +54,6 @@ pub(super) fn run_payload(control: OwnedFd, armed: Armed, go: Go) -> ! {
     // Drop init: as soon as the last privileged act is done.
     or_report(&control, confine::drop_privileges(authority));
     or_report(&control, executed(&procfs, outcome, pid, path));
-    drop(procfs);
 
     let mut init = Reaper {
         control,
@@ -65,6 +64,8 @@ pub(super) fn run_payload(control: OwnedFd, armed: Armed, go: Go) -> ! {
         status: None,
     };
     init.report(FromInit::Running { pid });
+    // The kernel takes its time to dismantle the last detached mount; nobody waits for that now.
+    drop(procfs);
     or_report(&init.control, confine::filter_init());
     init.run()
 }

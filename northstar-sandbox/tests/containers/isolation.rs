@@ -118,6 +118,48 @@ pub fn chroot_escape_does_not_reach_the_host(world: &World) {
     assert_eq!(world.run(&plan).unwrap().expect_success(), "escaped\n");
 }
 
+pub fn null_device_is_not_the_hosts(world: &World) {
+    use std::os::unix::fs::MetadataExt;
+    let host = || {
+        let found = fs::metadata("/dev/null").unwrap();
+        (found.mode(), found.uid(), found.gid(), found.ctime())
+    };
+    let before = host();
+    // It can be used and opened again, and it cannot be changed by whoever may change any file.
+    let mut plan = shell(
+        "cat <&0; cat /dev/stdin; readlink /proc/self/fd/0
+         chmod 000 /proc/self/fd/0 2>/dev/null || echo unchanged
+         chown 1 /proc/self/fd/0 2>/dev/null || echo unchanged
+         stat -L -c '%a %u %t:%T' /proc/self/fd/0",
+    );
+    plan.capabilities = capabilities(&["CAP_FOWNER", "CAP_CHOWN", "CAP_DAC_OVERRIDE"]);
+    let output = world.run(&plan).unwrap().expect_success();
+    assert_eq!(output, "/dev/null\nunchanged\nunchanged\n666 0 1:3\n");
+    assert_eq!(host(), before);
+}
+
+pub fn session_keyring_is_new(world: &World) {
+    assert!(
+        Path::new("/proc/keys").exists(),
+        "this kernel has no keyrings"
+    );
+    let plan = program(&["/bin/probe", "keyring"]);
+    let keyring = || {
+        world
+            .run(&plan)
+            .unwrap()
+            .expect_success()
+            .trim()
+            .parse::<i32>()
+            .unwrap()
+    };
+    let (first, second) = (keyring(), keyring());
+    assert!(
+        first > 0 && second > 0 && first != second,
+        "{first} {second}"
+    );
+}
+
 pub fn init_is_opaque(world: &World) {
     let script = "for f in fd environ root cwd exe maps; do
             (cat /proc/1/$f || ls /proc/1/$f/ || readlink /proc/1/$f) 2>/dev/null \

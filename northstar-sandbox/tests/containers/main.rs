@@ -48,6 +48,7 @@ tests! {
         capability_sets_are_exact
         file_capability_gains_nothing
         rlimits_are_as_planned
+        tiny_limits_do_not_get_in_the_way_of_the_start
         impossible_rlimit_fails_at_its_name
         scheduling_policy_is_as_planned
         impossible_schedule_fails
@@ -65,6 +66,8 @@ tests! {
         network_namespace_is_joined
         hostname_is_set
         chroot_escape_does_not_reach_the_host
+        null_device_is_not_the_hosts
+        session_keyring_is_new
         init_is_opaque
         init_has_no_privileges
         leaked_descriptors_do_not_arrive;
@@ -81,6 +84,7 @@ tests! {
         tmpfs_is_as_planned
         mount_points_are_created_in_fresh_file_systems_only
         recursive_bind_brings_submounts_under_its_flags
+        shared_source_becomes_private
         image_proc_cannot_redirect_the_label;
     faults:
         garbage_ends_one_init_only
@@ -91,6 +95,9 @@ tests! {
         dropped_forker_takes_its_inits_along
         forker_survives_terminal_signals
         forker_survives_garbage_plans
+        process_with_threads_gets_no_forker
+        init_that_dies_or_hangs_at_any_moment_is_reported
+        every_failing_call_stops_the_start
         used_id_is_refused
         hundred_starts_leave_nothing;
     latency:

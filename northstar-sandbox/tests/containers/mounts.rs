@@ -340,6 +340,31 @@ pub fn recursive_bind_brings_submounts_under_its_flags(world: &World) {
     }
 }
 
+pub fn shared_source_becomes_private(world: &World) {
+    let directory = tempfile::tempdir().unwrap();
+    let run = |program: &str, arguments: &[&str]| {
+        let status = Command::new(program)
+            .args(arguments)
+            .arg(directory.path())
+            .status();
+        assert!(status.unwrap().success(), "{program} {arguments:?}");
+    };
+    run("mount", &["-t", "tmpfs", "none"]);
+    run("mount", &["--make-shared"]);
+    let source = clone(directory.path(), MountFlags::default());
+    let mut arm = world.arm_plan();
+    arm.mounts
+        .push(planned("/data", ATTACH, MountFlags::default()));
+    let plan = shell("cat /proc/self/mountinfo");
+    let outcome = world.run_in(&arm, &[source.as_fd()], &plan);
+    run("umount", &[]);
+    let mountinfo = outcome.unwrap().expect_success();
+    assert!(mountinfo.contains(" /data rw"), "{mountinfo}");
+    for word in ["shared:", "master:", "propagate_from:", "unbindable"] {
+        assert!(!mountinfo.contains(word), "{mountinfo}");
+    }
+}
+
 pub fn image_proc_cannot_redirect_the_label(world: &World) {
     // Without a proc of ours the image's own directory is /proc, with a file that takes the label.
     let proc = world.root.path().join("proc");

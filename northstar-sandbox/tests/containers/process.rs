@@ -226,6 +226,36 @@ pub fn rlimits_are_as_planned(world: &World) {
     }
 }
 
+pub fn tiny_limits_do_not_get_in_the_way_of_the_start(world: &World) {
+    // Each below what init and the payload itself have in use at that moment.
+    for (kind, soft) in [
+        (RlimitKind::As, 4 << 20),
+        (RlimitKind::Data, 1 << 20),
+        (RlimitKind::Stack, 64 << 10),
+        (RlimitKind::Nofile, 3),
+        (RlimitKind::Fsize, 0),
+        (RlimitKind::Nproc, 1),
+        (RlimitKind::Memlock, 0),
+        (RlimitKind::Sigpending, 0),
+        (RlimitKind::Msgqueue, 0),
+    ] {
+        let null = File::open("/dev/null").unwrap();
+        let mut plan = program(&["/bin/probe", "exit", "7"]);
+        plan.capabilities = capabilities(&["CAP_NET_RAW"]);
+        plan.descriptors.push((DescriptorIndex(1), 9));
+        plan.rlimits = vec![Rlimit {
+            kind,
+            soft: Some(soft),
+            hard: Some(soft),
+        }];
+        let finished = world
+            .arm()
+            .go(world, &plan, &[null.as_fd()])
+            .map(|r| r.finish(world));
+        assert_eq!(finished.unwrap().status, ExitStatus::Code(7), "{kind:?}");
+    }
+}
+
 pub fn impossible_rlimit_fails_at_its_name(world: &World) {
     let mut plan = program(&["/bin/probe"]);
     plan.rlimits = vec![Rlimit {
@@ -457,8 +487,8 @@ pub fn signal_reaches_the_group_of_the_payload(world: &World) {
     // The child is of the same group and has the default disposition: it dies with the same
     // signal, and the shell says so.
     let script = "trap 'echo caught; wait; exit 5' USR1
-        (trap 'echo child; exit 0' USR1; echo ready; while :; do sleep 0.01; done) &
-        while :; do sleep 0.01; done";
+        (trap 'echo child; exit 0' USR1; echo ready; while :; do sleep 0.01 || :; done) &
+        while :; do sleep 0.01 || :; done";
     let mut running = world.arm().go(world, &shell(script), &[]).unwrap();
     assert_eq!(running.line(), "ready");
     running.init.control.signal(10).unwrap();

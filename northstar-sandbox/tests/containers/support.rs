@@ -45,7 +45,22 @@ pub struct World {
     /// Events that came while waiting for others.
     exited: RefCell<Vec<(u64, ExitStatus)>>,
     /// Directory that becomes the root of containers.
-    pub root: tempfile::TempDir,
+    pub root: Root,
+}
+
+/// The root directory, removed at the end by the process that made it.
+pub enum Root {
+    Own(tempfile::TempDir),
+    Borrowed(PathBuf),
+}
+
+impl Root {
+    pub fn path(&self) -> &Path {
+        match self {
+            Root::Own(directory) => directory.path(),
+            Root::Borrowed(path) => path,
+        }
+    }
 }
 
 impl World {
@@ -57,6 +72,15 @@ impl World {
         let forker = Forker::spawn().expect("the process has one thread");
         let root = tempfile::tempdir().unwrap();
         build_root(root.path());
+        World::from_parts(forker, Root::Own(root))
+    }
+
+    /// A world in the root directory of another one.
+    pub fn with_root(forker: Forker, root: &str) -> World {
+        World::from_parts(forker, Root::Borrowed(root.into()))
+    }
+
+    fn from_parts(forker: Forker, root: Root) -> World {
         World {
             forker: RefCell::new(forker),
             next_id: Cell::new(1),

@@ -1,0 +1,49 @@
+//! Runs in init, after fork. Mount points inside file systems that init itself made for this
+//! container. Nothing is ever created anywhere else, above all not inside an image.
+
+use std::os::fd::OwnedFd;
+use std::path::{Component, Path};
+
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+/// Creates the mount point `path` in a fresh file system: directories on the way, and at the end
+/// what `source` can be mounted on.
+pub(super) fn create(root: &OwnedFd, path: &Path, source: &OwnedFd) -> Result<(), Errno> {
+    let kind = FileType::from_raw_mode(rustix::fs::fstat(source)?.st_mode);
+    let masked = rustix::process::umask(Mode::empty());
+    let created = create_inside(root, path, kind);
+    rustix::process::umask(masked);
+    created
+}
+
+fn create_inside(root: &OwnedFd, path: &Path, kind: FileType) -> Result<(), Errno> {
+    let mut directory = rustix::io::fcntl_dupfd_cloexec(root, 3)?;
+    let mut names = path.components().peekable();
+    while let Some(name) = names.next() {
+        let Component::Normal(name) = name else {
+            return Err(Errno::INVAL);
+        };
+        let last = names.peek().is_none();
+        let made = if last && kind != FileType::Directory {
+            rustix::fs::mknodat(
+                &directory,
+                name,
+                FileType::RegularFile,
+                Mode::from_raw_mode(0o644),
+                0,
+            )
+        } else {
+            rustix::fs::mkdirat(&directory, name, Mode::from_raw_mode(0o755))
+        };
+        match made {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error),
+        }
+        if !last {
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            directory = rustix::fs::openat(&directory, name, flags, Mode::empty())?;
+        }
+    }
+    Ok(())
+}
