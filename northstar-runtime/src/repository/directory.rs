@@ -98,6 +98,14 @@ impl Directory {
         })
     }
 
+    /// Whether only the daemon's user can put files into the directory.
+    pub(super) fn is_private(&self) -> bool {
+        let Ok(found) = rustix::fs::fstat(&self.descriptor) else {
+            return false;
+        };
+        found.st_uid == rustix::process::geteuid().as_raw() && found.st_mode & 0o022 == 0
+    }
+
     /// The path of an entry, for people.
     pub(super) fn path_of(&self, entry: &OsStr) -> PathBuf {
         self.path.join(entry)
@@ -165,10 +173,12 @@ impl Directory {
 
     /// Deletes a file on its way in. There is nobody to tell about a failure; the next start deletes it.
     pub(super) fn discard(&self, name: &OsStr) {
-        if let Ok(staging) = self.staging()
-            && let Err(error) = unlinkat(staging, name, AtFlags::empty())
-        {
-            tracing::warn!("unlink of {}: {error}", self.staging_path(name).display());
+        let Ok(staging) = self.staging() else { return };
+        match unlinkat(staging, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => {
+                tracing::warn!("unlink of {}: {error}", self.staging_path(name).display());
+            }
         }
     }
 

@@ -86,6 +86,13 @@ impl Repository {
             ),
             config::Storage::Mem => (None, Some(config.capacity_size.unwrap_or(MEMORY_CAPACITY))),
         };
+        if let (None, Some(directory)) = (&key, &directory)
+            && !directory.is_private()
+        {
+            tracing::warn!(
+                "repository {id} has no key, and others than the daemon can put packages into its directory"
+            );
+        }
         let packages = config.capacity_num.map(u64::from);
         let store = Arc::new(Store {
             repository: id.clone(),

@@ -43,10 +43,11 @@ pub struct Staging {
 /// A complete, verified and durable package that is not in the repository yet.
 #[derive(Debug)]
 pub struct Staged {
-    store: Arc<Store>,
-    share: Share,
+    // The file goes before its room is given back.
     location: Location,
     file: File,
+    share: Share,
+    store: Arc<Store>,
     package: Package,
     size: u64,
 }
@@ -119,13 +120,13 @@ impl Staging {
 /// The blocking half of a [`Staging`].
 #[derive(Debug)]
 struct Writer {
-    store: Arc<Store>,
+    /// Made with the first bytes. It goes before its room is given back.
+    file: Option<(Location, File)>,
     share: Share,
+    store: Arc<Store>,
     declared: u64,
     received: u64,
     verifier: StreamVerifier,
-    /// Made with the first bytes.
-    file: Option<(Location, File)>,
 }
 
 impl Writer {

@@ -207,7 +207,7 @@ pub enum DmError {
         name: String,
         /// The kernel's answer.
         #[source]
-        source: devicemapper::DmError,
+        source: io::Error,
     },
     /// A request of our own failed.
     #[error(transparent)]

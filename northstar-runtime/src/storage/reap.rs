@@ -256,7 +256,7 @@ mod tests {
             b"1 2 3 4 /r/a ro -",
             b"\\",
         ] {
-            assert_eq!(squashfs_below(line, Path::new("/r")), [PathBuf::new(); 0]);
+            assert_eq!(squashfs_below(line, Path::new("/r")), Vec::<PathBuf>::new());
         }
     }
 

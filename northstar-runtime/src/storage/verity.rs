@@ -11,6 +11,7 @@
 use std::{
     fmt::Write,
     fs::File,
+    io,
     os::fd::AsFd,
     path::PathBuf,
     time::{Duration, Instant},
@@ -218,11 +219,17 @@ impl Drop for VerityDevice {
     }
 }
 
+/// The kernel's answer without the headers that the crate's errors carry around it.
 fn request(operation: &'static str, name: &str) -> impl Fn(devicemapper::DmError) -> DmError {
-    move |source| DmError::Request {
+    move |error| DmError::Request {
         operation,
         name: name.to_owned(),
-        source,
+        source: match error {
+            devicemapper::DmError::Core(devicemapper::errors::Error::Ioctl(.., errno)) => {
+                io::Error::from_raw_os_error(*errno as i32)
+            }
+            other => io::Error::other(other),
+        },
     }
 }
 

@@ -7,6 +7,7 @@
 )]
 
 mod mount;
+mod nodes;
 mod parallel;
 mod reap;
 mod refusal;

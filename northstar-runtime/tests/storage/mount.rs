@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     os::fd::AsFd,
     sync::Arc,
+    time::Duration,
 };
 
 use northstar_runtime::storage::{Integrity, Kernel, UnmountError, mount};
@@ -152,4 +153,21 @@ async fn a_dropped_image_is_detached_even_if_it_is_in_use() {
     assert_eq!(std::io::read_to_string(&user).unwrap(), "hello\n");
     drop(user);
     support::eventually("the loop device is free", || env.loop_devices().is_empty());
+}
+
+#[tokio::test]
+async fn a_mount_that_nobody_waits_for_any_more_is_undone() {
+    let env = Env::new();
+    let request = env.request(&env.signed("a:1.0.0"), Integrity::FullRead);
+    let kernel = Kernel::detect();
+    let cancelled = tokio::time::timeout(Duration::ZERO, mount(&kernel, request)).await;
+    assert!(cancelled.is_err(), "{cancelled:?}");
+    let left = || env.mounts().len() + env.loop_devices().len() + entries(&env);
+    // The thread has begun or will begin; in the end it takes down what nobody receives.
+    support::eventually("it was mounted", || left() > 0);
+    support::eventually("nothing is left", || left() == 0);
+}
+
+fn entries(env: &Env) -> usize {
+    fs::read_dir(env.path("run")).unwrap().count()
 }

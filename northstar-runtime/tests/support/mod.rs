@@ -36,10 +36,14 @@ pub const DATA_SIZE: usize = 512 * 1024;
 pub struct Env {
     pub directory: TempDir,
     pub key: SecretKey,
+    /// One test at a time: they count descriptors and device-mapper devices.
+    _turn: File,
 }
 
 impl Env {
     pub fn new() -> Self {
+        let turn = File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join("turn")).unwrap();
+        turn.lock().unwrap();
         let directory = tempfile::tempdir().unwrap();
         for name in ["run", "packages", "root"] {
             fs::create_dir(directory.path().join(name)).unwrap();
@@ -169,7 +173,8 @@ pub struct Mount {
 }
 
 pub fn mounts_below(directory: &Path) -> Vec<Mount> {
-    let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    // Of the thread, because some tests have a mount namespace of their own.
+    let mountinfo = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
     let mounts = mountinfo.lines().map(|line| {
         let (front, back) = line.split_once(" - ").unwrap();
         let fields: Vec<&str> = front.split(' ').collect();

@@ -1,0 +1,17 @@
+//! Repositories on real file systems: loading, installs, removals, and what they leave behind. As root, because some of
+//! it needs file systems of its own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "test code"
+)]
+
+mod fixture;
+mod install;
+mod load;
+mod matching;
+mod memory;
+mod removal;
+#[path = "../support/mod.rs"]
+mod support;
