@@ -29,6 +29,7 @@ mod statistics;
 mod top;
 mod v1;
 mod v2;
+mod v2_io;
 
 pub use create::create;
 pub use error::CgroupError;

@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 
 /// Calls every filter allows, because they run after it is in place: `execve`
 /// of the payload, `write` and `close` to report that `execve` failed, and the
-/// exit after that; `rt_sigreturn` ends a signal handler.
+/// exit after that; `rt_sigreturn` ends a signal handler. A manifest cannot
+/// narrow them.
 pub const AFTER_FILTER: &[&str] = &["execve", "write", "close", "exit_group", "rt_sigreturn"];
 
 /// Calls that install a filter. Where a list needs several programs, only the
