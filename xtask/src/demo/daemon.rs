@@ -1,20 +1,21 @@
 //! The daemon of the demonstration: started, its log shown as it appears, ended at the latest when dropped.
 
 use std::{
-    io::{BufRead, BufReader},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, channel},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
 
+use super::lines::Lines;
+
 /// A running daemon.
 pub struct Daemon {
     child: Child,
-    lines: Receiver<String>,
+    /// Its log.
+    pub log: Lines,
 }
 
 impl Daemon {
@@ -31,16 +32,8 @@ impl Daemon {
             .spawn()
             .with_context(|| format!("cannot run {}", program.display()))?;
         let log = child.stderr.take().context("the daemon has no stderr")?;
-        let (sender, lines) = channel();
-        thread::spawn(move || {
-            for line in BufReader::new(log).lines().map_while(Result::ok) {
-                println!("    | {line}");
-                if sender.send(line).is_err() {
-                    break;
-                }
-            }
-        });
-        Ok(Self { child, lines })
+        let log = Lines::show(log, "|");
+        Ok(Self { child, log })
     }
 
     /// Process id.
@@ -56,30 +49,6 @@ impl Daemon {
         match self.child.try_wait()? {
             None => Ok(()),
             Some(status) => bail!("the daemon has ended: {status}"),
-        }
-    }
-
-    /// Forgets the lines that have been shown so far.
-    pub fn forget_lines(&self) {
-        while self.lines.try_recv().is_ok() {}
-    }
-
-    /// Waits until a line of the log contains this.
-    ///
-    /// # Errors
-    /// None did within the time limit.
-    pub fn await_line(&self, what: &str, limit: Duration) -> Result<()> {
-        let deadline = Instant::now() + limit;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left) {
-                Ok(line) if line.contains(what) => return Ok(()),
-                Ok(_) => {}
-                Err(_) => bail!(
-                    "{what:?} did not appear in the log within {} s",
-                    limit.as_secs()
-                ),
-            }
         }
     }
 

@@ -4,6 +4,7 @@
 //! machine or in the virtual machine, with what was built.
 
 mod daemon;
+mod lines;
 mod show;
 mod traces;
 

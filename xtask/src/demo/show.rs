@@ -2,19 +2,19 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io::{BufRead, BufReader},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    process::{self, Command, ExitCode, Stdio},
+    process::{self, Child, Command, ExitCode, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::{
     Stage,
     daemon::Daemon,
+    lines::Lines,
     traces::{Marks, Traces, mapped_devices},
 };
 
@@ -65,9 +65,12 @@ pub fn main(stage: Stage) -> Result<ExitCode> {
     headline("What is installed");
     demo.nstar(&["list"])?;
 
+    headline("Listen to what happens, and run a container that ends by itself");
+    let listener = demo.listen()?;
+
     headline("Start a container and see what it says");
     demo.nstar(&["start", "hello-world"])?;
-    daemon.await_line("Hello northstar", LIMIT)?;
+    daemon.log.wait_for(&[CONTAINER, "Hello"], LIMIT)?;
     demo.nstar(&["inspect", CONTAINER])?;
     let traces = Traces::find(&demo.marks, Some(daemon.id()));
     println!("While it runs there are: {traces}");
@@ -77,7 +80,9 @@ pub fn main(stage: Stage) -> Result<ExitCode> {
     );
 
     headline("Kill it and hear of its end");
-    demo.kill_and_listen()?;
+    listener.lines.forget();
+    demo.nstar(&["kill", CONTAINER])?;
+    listener.lines.wait_for(&["exit", CONTAINER], LIMIT)?;
 
     headline("Flip one bit in the package");
     demo.nstar(&["umount", CONTAINER])?;
@@ -88,16 +93,17 @@ pub fn main(stage: Stage) -> Result<ExitCode> {
 
     headline("Flip it back");
     demo.flip(&bit)?;
-    daemon.forget_lines();
+    daemon.log.forget();
     demo.nstar(&["start", "hello-world"])?;
-    daemon.await_line("Hello northstar", LIMIT)?;
+    daemon.log.wait_for(&[CONTAINER, "Hello"], LIMIT)?;
 
     headline("Shut down with the container running");
     demo.nstar(&["shutdown"])?;
     let status = daemon.wait(LIMIT)?;
     println!("The daemon ended: {status}");
     ensure!(status.success(), "the daemon did not end well");
-    let left = Traces::find(&demo.marks, None);
+    drop(listener);
+    let left = Traces::left(&demo.marks, Duration::from_secs(1));
     println!("Left behind: {left}");
     ensure!(left.is_empty(), "something is left behind");
 
@@ -117,6 +123,19 @@ fn integrity() -> &'static str {
         "dm-verity"
     } else {
         "full-read"
+    }
+}
+
+/// A running `nstar notifications`.
+struct Listener {
+    child: Child,
+    lines: Lines,
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -256,32 +275,26 @@ type = {{ fs = {{ dir = "{repository}" }} }}
         self.repository.join("hello-world-0.0.1.npk")
     }
 
-    /// Listens for notifications while the container is killed, until its exit is among them.
-    fn kill_and_listen(&self) -> Result<()> {
-        let mut listen = self.nstar_command(&["notifications"]);
-        self.echo(&listen);
-        let mut listener = listen.stdout(Stdio::piped()).spawn()?;
-        let notifications = listener.stdout.take().context("nstar has no stdout")?;
-        let heard = thread::spawn(move || {
-            for line in BufReader::new(notifications).lines().map_while(Result::ok) {
-                println!("    < {line}");
-                if line.contains("hello-world") && line.to_lowercase().contains("exit") {
-                    return true;
-                }
-            }
-            false
-        });
-        self.nstar(&["kill", CONTAINER])?;
+    /// Starts to show notifications. A client that has just connected may miss what happens meanwhile, so a short
+    /// container runs until one of its notifications has been heard.
+    fn listen(&self) -> Result<Listener> {
+        let mut command = self.nstar_command(&["notifications"]);
+        self.echo(&command);
+        let mut child = command.stdout(Stdio::piped()).spawn()?;
+        let output = child.stdout.take().context("nstar has no stdout")?;
+        let listener = Listener {
+            child,
+            lines: Lines::show(output, "<"),
+        };
         let deadline = Instant::now() + LIMIT;
-        while !heard.is_finished() && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(10));
+        loop {
+            self.nstar(&["start", "persistence"])?;
+            match listener.lines.wait_for(&["exit"], Duration::from_secs(3)) {
+                Ok(()) => return Ok(listener),
+                Err(_) if Instant::now() < deadline => {}
+                Err(error) => return Err(error),
+            }
         }
-        listener.kill()?;
-        listener.wait()?;
-        if !heard.join().unwrap_or(false) {
-            bail!("no notification of the container's end");
-        }
-        Ok(())
     }
 
     /// A bit of the squashfs image, in its first block: the kernel reads that one to mount it.

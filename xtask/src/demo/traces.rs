@@ -4,6 +4,8 @@
 use std::{
     fmt, fs,
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 /// How to recognise what belongs to the demonstration.
@@ -48,6 +50,18 @@ impl Traces {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// What is still there after the daemon has ended, and this time for the kernel to let go of it.
+    pub fn left(marks: &Marks, grace: Duration) -> Self {
+        let deadline = Instant::now() + grace;
+        loop {
+            let left = Self::find(marks, None);
+            if left.is_empty() || Instant::now() > deadline {
+                return left;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Looks for everything. Mounts are looked for in the mount namespace of `pid`, or here.
