@@ -11,7 +11,7 @@ use std::{
     fs::{self, File},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Condvar, Mutex},
     time::Duration,
 };
 
@@ -36,14 +36,35 @@ pub const DATA_SIZE: usize = 512 * 1024;
 pub struct Env {
     pub directory: TempDir,
     pub key: SecretKey,
-    /// One test at a time: they count descriptors and device-mapper devices.
-    _turn: File,
+    _turn: Turn,
+}
+
+/// One test at a time: they count descriptors and device-mapper devices. A guard of a mutex could not be sent to
+/// another thread.
+#[derive(Debug)]
+struct Turn;
+
+static TAKEN: Mutex<bool> = Mutex::new(false);
+static FREE: Condvar = Condvar::new();
+
+impl Turn {
+    fn wait() -> Self {
+        let taken = TAKEN.lock().unwrap();
+        *FREE.wait_while(taken, |taken| *taken).unwrap() = true;
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *TAKEN.lock().unwrap() = false;
+        FREE.notify_one();
+    }
 }
 
 impl Env {
     pub fn new() -> Self {
-        let turn = File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join("turn")).unwrap();
-        turn.lock().unwrap();
+        let turn = Turn::wait();
         let directory = tempfile::tempdir().unwrap();
         for name in ["run", "packages", "root"] {
             fs::create_dir(directory.path().join(name)).unwrap();
@@ -51,6 +72,7 @@ impl Env {
         let env = Self {
             directory,
             key: SecretKey::generate().unwrap(),
+            _turn: turn,
         };
         fs::write(env.path("root/data"), data()).unwrap();
         fs::write(env.path("root/hello"), b"hello\n").unwrap();
