@@ -8,6 +8,7 @@ use crate::{
     config::{Config, Missing},
     console::{Console, ListenError, Listening, TokenKeyError},
     launch::{Context, Forker, persist, sockets},
+    logs::writer,
     repository::{Claims, OpenError, Repository},
     storage::{ReapError, Reaped, reap_stale},
     supervisor::{EndError, Stop, Supervisor, report},
@@ -230,6 +231,9 @@ fn raise_descriptor_limit() -> io::Result<Rlimit> {
 
 /// From here on there are threads.
 fn threads(config: &Config, prepared: Prepared) -> Result<(), RunError> {
+    if let Err(error) = writer::start() {
+        warn!("log: {error}");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("northstar")
@@ -365,6 +369,8 @@ fn forward_signals(stop: mpsc::UnboundedSender<Stop>) -> io::Result<()> {
 /// Keeps the conversation with the forker going until it ends, which is the end of all containers.
 async fn attend(forker: Arc<Forker>, stop: mpsc::UnboundedSender<Stop>) {
     let error = forker.serve().await;
+    // One that is stopped or stuck must not keep its containers alive.
+    forker.kill();
     if stop.send(Stop::ForkerDied).is_ok() {
         warn!("{}", report(&error));
     }

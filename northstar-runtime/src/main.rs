@@ -2,10 +2,13 @@
 
 use anyhow::Context;
 use clap::Parser;
-use northstar_runtime::{MountNamespace, config::Config};
-use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
+use northstar_runtime::{MountNamespace, config::Config, logs::writer};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode, time::Duration};
 use tracing::error;
 use tracing_subscriber::EnvFilter;
+
+/// How long the last records may take to be written.
+const FLUSH_TIME: Duration = Duration::from_secs(1);
 
 /// Northstar: starts and watches containers made from signed packages.
 #[derive(Debug, Parser)]
@@ -25,13 +28,15 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     log();
-    match run(&arguments) {
+    let code = match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!("{error:#}");
             ExitCode::FAILURE
         }
-    }
+    };
+    writer::flush(FLUSH_TIME);
+    code
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -55,7 +60,7 @@ fn log() {
         .from_env_lossy();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(writer::Stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();

@@ -21,6 +21,8 @@ use std::{
 
 /// Largest buffers: far beyond use, far below what an allocation could fail on.
 const MAX_BUFFER: u64 = 1 << 20;
+/// More requests per second than can be told from no limit.
+const MAX_RATE: u64 = 1_000_000_000;
 const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const MIB: u64 = 1024 * 1024;
@@ -240,6 +242,15 @@ fn listener_options(key: &str, raw: &raw::Options) -> Result<ListenerOptions, Co
         let limit = value::number(&format!("{key}.{name}"), given, default as u64, 1, 65_536)?;
         Ok::<_, ConfigError>(usize::try_from(limit).unwrap_or(default))
     };
+    // Who raises the rate of a connection means its peer too.
+    let of_connection = raw.max_requests_per_sec.unwrap_or(1000);
+    let rate = value::number(
+        &format!("{key}.max_requests_per_sec_per_peer"),
+        raw.max_requests_per_sec_per_peer,
+        of_connection.saturating_mul(5).clamp(1, MAX_RATE),
+        1,
+        MAX_RATE,
+    )?;
     Ok(ListenerOptions {
         max_connections: limit(
             "max_connections",
@@ -256,6 +267,8 @@ fn listener_options(key: &str, raw: &raw::Options) -> Result<ListenerOptions, Co
             raw.max_pending_connections,
             default.max_pending_connections,
         )?,
+        max_requests_per_sec_per_peer: non_zero(rate)
+            .unwrap_or(default.max_requests_per_sec_per_peer),
     })
 }
 
@@ -265,6 +278,10 @@ fn for_containers(key: &str, raw: &raw::Options) -> Result<(), ConfigError> {
         ("max_connections", raw.max_connections),
         ("max_connections_per_peer", raw.max_connections_per_peer),
         ("max_pending_connections", raw.max_pending_connections),
+        (
+            "max_requests_per_sec_per_peer",
+            raw.max_requests_per_sec_per_peer,
+        ),
     ];
     match listener_only.iter().find(|(_, given)| given.is_some()) {
         Some((name, _)) => Err(ValueError::NotForContainers).at(format!("{key}.{name}")),
@@ -303,7 +320,7 @@ fn connection_options(
         raw.max_requests_per_sec,
         default.max_requests_per_sec.get().into(),
         1,
-        1_000_000_000,
+        MAX_RATE,
     )?;
     let min_rate = value::size(
         &key("npk_min_rate"),

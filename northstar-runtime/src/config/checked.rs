@@ -95,6 +95,9 @@ pub struct ListenerOptions {
     pub max_connections_per_peer: usize,
     /// Most connections that have not completed `connect`; one more ends the oldest of them.
     pub max_pending_connections: usize,
+    /// Requests per second of all connections of one peer together; what comes faster is delayed. Unless it is given,
+    /// five times that of a connection.
+    pub max_requests_per_sec_per_peer: NonZeroU32,
 }
 
 impl Default for ListenerOptions {
@@ -104,6 +107,7 @@ impl Default for ListenerOptions {
             max_connections: 384,
             max_connections_per_peer: 256,
             max_pending_connections: 256,
+            max_requests_per_sec_per_peer: NonZeroU32::MIN.saturating_add(4999),
         }
     }
 }

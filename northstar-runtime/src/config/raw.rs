@@ -104,6 +104,7 @@ pub(super) struct Options {
     pub max_connections: Option<u64>,
     pub max_connections_per_peer: Option<u64>,
     pub max_pending_connections: Option<u64>,
+    pub max_requests_per_sec_per_peer: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -190,6 +190,7 @@ fn every_key_can_be_given() {
         max_connections = 1
         max_connections_per_peer = 2
         max_pending_connections = 3
+        max_requests_per_sec_per_peer = 4
 
         [debug]
         commands = ["strace -p <PID>"]
@@ -242,9 +243,10 @@ fn every_key_can_be_given() {
         (
             limits.max_connections,
             limits.max_connections_per_peer,
-            limits.max_pending_connections
+            limits.max_pending_connections,
+            limits.max_requests_per_sec_per_peer.get()
         ),
-        (1, 2, 3)
+        (1, 2, 3, 4)
     );
     let expected = ConnectionOptions {
         max_request_size: 64 * 1024,
@@ -273,6 +275,24 @@ fn every_key_can_be_given() {
         start_command: false,
     };
     assert_eq!(repository, &expected);
+}
+
+#[test]
+fn a_peer_may_send_what_five_connections_may() {
+    let entry = |options: &str| {
+        let entry = format!(r#"console = [{{ url = "unix:///s", options = {{ {options} }} }}]"#);
+        let config = parse(&minimal(&entry));
+        console(&config).limits.max_requests_per_sec_per_peer.get()
+    };
+    assert_eq!(entry(""), 5000);
+    assert_eq!(
+        entry(""),
+        ListenerOptions::default()
+            .max_requests_per_sec_per_peer
+            .get()
+    );
+    assert_eq!(entry("max_requests_per_sec = 10"), 50);
+    assert_eq!(entry("max_requests_per_sec = 1000000000"), 1_000_000_000);
 }
 
 #[test]

@@ -78,7 +78,7 @@ where
     W: AsyncWrite + Unpin,
 {
     let mut input = Input::new(input, client.budget.clone());
-    let (connect, _place) = match greet(&mut input, &mut output, &mut client, &context).await {
+    let greeted = match greet(&mut input, &mut output, &mut client, &context).await {
         Ok(accepted) => accepted,
         Err(refusal) => {
             debug!(
@@ -93,7 +93,7 @@ where
         "{}: connected, permissions: {}",
         client.peer, client.permissions
     );
-    let ended = converse(&mut input, output, &client, &context, &connect).await;
+    let ended = converse(&mut input, output, &client, &context, &greeted).await;
     debug!("{}: disconnected: {}", client.peer, loggable(&ended));
 }
 
@@ -161,7 +161,7 @@ async fn converse<R, W>(
     output: W,
     client: &Client,
     context: &Context,
-    connect: &Connect,
+    (connect, place): &(Connect, Option<Established>),
 ) -> Ended
 where
     R: AsyncRead + Unpin,
@@ -183,6 +183,7 @@ where
                 context,
                 input: &mut *input,
                 subscribed,
+                place: place.as_ref(),
             };
             tokio::select! {
                 biased;

@@ -8,6 +8,7 @@ use super::{
     output::{Outbox, SendError},
     peer::Peer,
     permissions,
+    slots::Established,
     throttle::Throttle,
     token::{Parties, Verification},
     translate,
@@ -20,6 +21,7 @@ use northstar_api::{
     self as api, InstallResult, Message, Name, Request, Response, Token, VerificationResult, codec,
 };
 use northstar_manifest::{Container, InvalidContainer};
+use std::time::Duration;
 use tokio::io::AsyncRead;
 use tracing::debug;
 
@@ -80,12 +82,17 @@ pub(super) struct Requests<'a, R> {
     pub context: &'a Context,
     pub input: &'a mut Input<R>,
     pub subscribed: bool,
+    /// Its place at the listener.
+    pub place: Option<&'a Established>,
 }
+
+/// How much of a pause a connection may make up for.
+const BURST: Duration = Duration::from_secs(1);
 
 impl<R: AsyncRead + Unpin> Requests<'_, R> {
     /// Serves requests until something ends that.
     pub(super) async fn serve(&mut self, outbox: &Outbox) -> End {
-        let mut throttle = Throttle::new(self.client.options.max_requests_per_sec);
+        let mut throttle = Throttle::new(self.client.options.max_requests_per_sec, BURST);
         loop {
             if let Err(end) = self.next(&mut throttle, outbox).await {
                 return end;
@@ -106,6 +113,9 @@ impl<R: AsyncRead + Unpin> Requests<'_, R> {
             return Err(End::NotRequest);
         };
         throttle.pass().await;
+        if let Some(place) = self.place {
+            place.pass().await;
+        }
         let answer = self.perform(request).await?;
         outbox.send(&answer.response.into(), line.memory).await?;
         match answer.then {

@@ -10,8 +10,13 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::peer::Origin;
+use super::{peer::Origin, throttle::Throttle};
 use crate::config::ListenerOptions;
+use std::time::Duration;
+use tokio::time::sleep_until;
+
+/// How much of a pause all connections of a peer together may make up for.
+const PEER_BURST: Duration = Duration::from_millis(100);
 
 /// The places of one listener.
 #[derive(Debug)]
@@ -26,7 +31,14 @@ struct State {
     next: u64,
     pending: BTreeMap<u64, CancellationToken>,
     established: usize,
-    by_origin: HashMap<Origin, usize>,
+    by_origin: HashMap<Origin, OfPeer>,
+}
+
+/// What the connections of one peer share.
+#[derive(Debug)]
+struct OfPeer {
+    connections: usize,
+    throttle: Throttle,
 }
 
 /// The place of a connection that has not completed `connect`. Dropping it gives it back.
@@ -111,17 +123,35 @@ impl Pending {
         if state.established >= limits.max_connections {
             return Err(Full::Listener(state.established));
         }
-        let of_origin = state.by_origin.entry(origin).or_default();
-        if *of_origin >= limits.max_connections_per_peer {
-            return Err(Full::Peer(*of_origin));
+        let of_peer = state.by_origin.entry(origin).or_insert_with(|| OfPeer {
+            connections: 0,
+            throttle: Throttle::new(limits.max_requests_per_sec_per_peer, PEER_BURST),
+        });
+        if of_peer.connections >= limits.max_connections_per_peer {
+            return Err(Full::Peer(of_peer.connections));
         }
-        *of_origin += 1;
+        of_peer.connections += 1;
         state.established += 1;
         drop(state);
         Ok(Established {
             slots: Arc::clone(&self.slots),
             origin,
         })
+    }
+}
+
+impl Established {
+    /// Waits until the peer may send one more request. Each connection waits for one at most, so nobody waits longer
+    /// than all connections of the peer take for one request each.
+    pub(super) async fn pass(&self) {
+        let due = {
+            let mut state = self.slots.state();
+            let of_peer = state.by_origin.get_mut(&self.origin);
+            of_peer.and_then(|of_peer| of_peer.throttle.reserve())
+        };
+        if let Some(due) = due {
+            sleep_until(due).await;
+        }
     }
 }
 
@@ -135,9 +165,9 @@ impl Drop for Established {
     fn drop(&mut self) {
         let mut state = self.slots.state();
         state.established = state.established.saturating_sub(1);
-        if let Some(of_origin) = state.by_origin.get_mut(&self.origin) {
-            *of_origin = of_origin.saturating_sub(1);
-            if *of_origin == 0 {
+        if let Some(of_peer) = state.by_origin.get_mut(&self.origin) {
+            of_peer.connections = of_peer.connections.saturating_sub(1);
+            if of_peer.connections == 0 {
                 state.by_origin.remove(&self.origin);
             }
         }
@@ -157,6 +187,7 @@ mod tests {
             max_connections: total,
             max_connections_per_peer: per_peer,
             max_pending_connections: pending,
+            max_requests_per_sec_per_peer: 100.try_into().unwrap(),
         })
     }
 
@@ -212,5 +243,23 @@ mod tests {
         let state = slots.state();
         assert_eq!((state.pending.len(), state.established), (0, 0));
         assert!(state.by_origin.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_connections_of_a_peer_share_one_rate() {
+        let slots = slots(9, 9, 9);
+        let one = slots.admit().establish(ONE).unwrap();
+        let same = slots.admit().establish(ONE).unwrap();
+        let other = slots.admit().establish(TWO).unwrap();
+        let started = tokio::time::Instant::now();
+        for _ in 0..100 {
+            one.pass().await;
+            same.pass().await;
+        }
+        // 11 pass at once, 189 follow at 100 per second.
+        assert_eq!(started.elapsed().as_millis() / 100, 18);
+        let started = tokio::time::Instant::now();
+        other.pass().await;
+        assert_eq!(started.elapsed(), Duration::ZERO);
     }
 }

@@ -1,37 +1,42 @@
-//! A limit on the requests per second of one connection. What comes too fast is delayed, never refused.
+//! A limit on the requests per second. What comes too fast is delayed, never refused.
 
 use std::{num::NonZeroU32, time::Duration};
 use tokio::time::{Instant, sleep_until};
 
-/// How much of a pause may be made up for by a burst.
-const BURST: Duration = Duration::from_secs(1);
-
 /// Spaces requests so that on average at most `rate` pass per second.
 ///
-/// The generic cell rate algorithm: `due` is the time at which a client that kept exactly to the rate would send its
-/// next request. Who is early by less than [`BURST`] passes.
+/// The generic cell rate algorithm: `due` is the time at which somebody who kept exactly to the rate would send the
+/// next request. Who is early by no more than `burst` passes.
 #[derive(Debug)]
 pub(super) struct Throttle {
     interval: Duration,
+    burst: Duration,
     due: Instant,
 }
 
 impl Throttle {
-    pub(super) fn new(rate: NonZeroU32) -> Throttle {
+    /// After a pause, the requests of `burst` may come at once.
+    pub(super) fn new(rate: NonZeroU32, burst: Duration) -> Throttle {
         Throttle {
             interval: Duration::from_secs(1) / rate.get(),
+            burst,
             due: Instant::now(),
         }
     }
 
     /// Waits until one more request may pass.
     pub(super) async fn pass(&mut self) {
+        if let Some(time) = self.reserve() {
+            sleep_until(time).await;
+        }
+    }
+
+    /// Takes the next place in the order. Returns when it is due, unless it is now.
+    pub(super) fn reserve(&mut self) -> Option<Instant> {
         let now = Instant::now();
         let due = self.due.max(now);
         self.due = due + self.interval;
-        if due > now + BURST {
-            sleep_until(due - BURST).await;
-        }
+        (due > now + self.burst).then(|| due - self.burst)
     }
 }
 
@@ -40,7 +45,7 @@ mod tests {
     use super::*;
 
     fn throttle(rate: u32) -> Throttle {
-        Throttle::new(NonZeroU32::new(rate).unwrap())
+        Throttle::new(NonZeroU32::new(rate).unwrap(), Duration::from_secs(1))
     }
 
     #[tokio::test(start_paused = true)]

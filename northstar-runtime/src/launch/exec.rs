@@ -54,6 +54,8 @@ pub(super) async fn exec(
         // Dropping the other branch kills init.
         () = cancel.cancelled() => Err(Error::Cancelled),
     };
+    // Of what init has by now the daemon keeps nothing: the output ends when the container's ends do.
+    drop((arm, exec));
     match result {
         Ok(init) => Ok(Running {
             context,

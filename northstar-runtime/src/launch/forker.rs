@@ -6,6 +6,7 @@ use super::{
     ready::{Guard, Ready},
 };
 use northstar_sandbox::{Control, ForkerEvent, ReceiveError, SendError, plan::ArmPlan};
+use rustix::process::{Signal, pidfd_send_signal};
 use std::{
     collections::HashMap,
     io,
@@ -177,6 +178,12 @@ impl Forker {
             let _ = self.socket.get().ping(number);
         }
         std::future::pending().await
+    }
+
+    /// Ends the forker and with it all containers.
+    pub(crate) fn kill(&self) {
+        // An error means that it is dead already.
+        let _ = pidfd_send_signal(self.socket.get().pidfd(), Signal::KILL);
     }
 
     fn launches(&self) -> MutexGuard<'_, HashMap<u64, mpsc::UnboundedSender<ForkerEvent>>> {

@@ -184,7 +184,7 @@ mod tests {
         std::fs::create_dir(dir.path().join("second")).unwrap();
         symlink(victim.path(), dir.path().join("second/a")).unwrap();
         let error = open(&store(dir.path()), "second", "a").unwrap_err();
-        assert_eq!(error.raw_os_error(), Some(nix::libc::ELOOP));
+        assert_eq!(error.raw_os_error(), Some(nix::libc::ENOTDIR));
         assert_eq!(std::fs::metadata(victim.path()).unwrap().uid(), 0);
     }
 

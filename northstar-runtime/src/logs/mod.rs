@@ -5,6 +5,7 @@
 
 mod limit;
 mod split;
+pub mod writer;
 
 use limit::{Dropped, Limit};
 use northstar_manifest::Container;

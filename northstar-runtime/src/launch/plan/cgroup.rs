@@ -154,9 +154,11 @@ fn device(rule: &northstar_manifest::DeviceRule) -> DeviceRule {
     }
 }
 
-/// A device node that is bound without `nodev` is meant to be used, and so is any node in a directory that is.
+/// A device node that is bound without `nodev` is meant to be used, and so is any node in a directory that is. A read-only mount does
+/// not keep anybody from writing to a device.
 fn bound_devices(resolved: &Resolved) -> Vec<DeviceRule> {
     let mut rules = Vec::new();
+    let mut directories = Vec::new();
     for (target, mount) in &resolved.package.manifest.mounts {
         let Mount::Bind { options, .. } = mount else {
             continue;
@@ -165,36 +167,30 @@ fn bound_devices(resolved: &Resolved) -> Vec<DeviceRule> {
             continue;
         };
         let Ok(stat) = fstat(&source.0) else { continue };
-        let kind = match FileType::from_raw_mode(stat.st_mode) {
-            FileType::CharacterDevice => devices::DeviceKind::Char,
-            FileType::BlockDevice => devices::DeviceKind::Block,
-            FileType::Directory => {
-                let container = &resolved.package.container;
-                tracing::info!(
-                    "{container} may open all devices: it binds the directory {} without nodev",
-                    target.display()
-                );
-                let kind = devices::DeviceKind::All;
-                let access = Access::READ_WRITE;
-                rules.push(DeviceRule {
-                    kind,
-                    major: None,
-                    minor: None,
-                    access,
-                });
-                continue;
-            }
-            _ => continue,
+        let rule = |kind, major, minor| DeviceRule {
+            kind,
+            major,
+            minor,
+            access: Access::READ_WRITE,
         };
+        let node = |kind| rule(kind, Some(major(stat.st_rdev)), Some(minor(stat.st_rdev)));
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::CharacterDevice => rules.push(node(devices::DeviceKind::Char)),
+            FileType::BlockDevice => rules.push(node(devices::DeviceKind::Block)),
+            FileType::Directory => directories.push(target.display().to_string()),
+            _ => {}
+        }
+    }
+    if !directories.is_empty() {
+        let container = &resolved.package.container;
+        let directories = directories.join(", ");
+        tracing::info!("{container} may open all devices: {directories} bound without nodev");
+        let (kind, access) = (devices::DeviceKind::All, Access::READ_WRITE);
         rules.push(DeviceRule {
             kind,
-            major: Some(major(stat.st_rdev)),
-            minor: Some(minor(stat.st_rdev)),
-            access: Access {
-                read: true,
-                write: options.rw,
-                mknod: false,
-            },
+            major: None,
+            minor: None,
+            access,
         });
     }
     rules

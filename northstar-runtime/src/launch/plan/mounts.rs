@@ -12,7 +12,7 @@ use northstar_sandbox::{
 };
 use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 /// Images: nothing on them can change anything but by being executed.
@@ -85,7 +85,7 @@ pub(super) fn arm_plan(resolved: &mut Resolved) -> Result<(ArmPlan, Descriptors)
 
 /// One mount. `None`: its source is missing and left out.
 fn plan(
-    target: &PathBuf,
+    target: &Path,
     mount: &Mount,
     source: Option<&Source>,
     descriptors: &mut Descriptors,

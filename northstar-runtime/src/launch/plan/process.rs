@@ -306,7 +306,8 @@ mod tests {
             soft: Some(10),
             hard: None,
         };
-        own.rlimits.insert(northstar_manifest::RlimitKind::Nofile, value);
+        own.rlimits
+            .insert(northstar_manifest::RlimitKind::Nofile, value);
         let own_limit = Rlimit {
             kind: RlimitKind::Nofile,
             soft: Some(10),
