@@ -12,7 +12,7 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags};
 
 use super::{dev, fresh, mount_id, pick};
 use crate::forker::CONTAINER;
-use crate::mount::{clone_detached, resolve};
+use crate::mount::resolve;
 use crate::plan::{ArmPlan, MountFlags, MountKind, MountPlan};
 use crate::step::{At, Step, StepError};
 
@@ -152,8 +152,9 @@ impl<'a> Builder<'a> {
                 let source = pick(descriptors, *index, Step::Mount)?;
                 rustix::io::fcntl_dupfd_cloexec(source, 3)
             }
-            // The handle stays writable for init; what the container sees is a second mount of it.
-            MountKind::Proc { .. } => clone_detached(self.procfs.as_fd(), false),
+            // Not the handle, which stays writable and is init's alone; and not a clone of it,
+            // because a detached mount can be cloned from Linux 6.15 on only.
+            MountKind::Proc { .. } => procfs(),
             MountKind::Sysfs { .. } => detached("sysfs", &[], none),
             MountKind::Tmpfs {
                 size,
