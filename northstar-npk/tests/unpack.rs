@@ -61,7 +61,9 @@ fn reference_packages_unpack() {
     for name in [
         "resource-gzip",
         "resource-gzip-0.9.1",
+        "resource-lzo",
         "resource-unsigned",
+        "resource-xz",
         "resource-zstd",
     ] {
         let target = workshop.path(name);

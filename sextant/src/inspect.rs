@@ -27,12 +27,19 @@ pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> anyhow::Result<
     let path = arguments.npk.display();
     let file = File::open(&arguments.npk).with_context(|| format!("failed to open {path}"))?;
     let package = Package::open(&file, None).with_context(|| format!("{path} is not a package"))?;
-    let files = squashfs::list(&file, package.image())
-        .with_context(|| format!("failed to list the image of {path}"))?;
-    match arguments.json {
-        true => output.line(to_json(&package, &files)?),
-        false => show(&package, &files, output),
+    let list = || {
+        squashfs::list(&file, package.image())
+            .with_context(|| format!("failed to list the image of {path}"))
+    };
+    if arguments.json {
+        return output.line(to_json(&package, &list()?)?);
     }
+    // What can be shown is shown, whatever the image is.
+    show(&package, output)?;
+    output.line("\nfiles:")?;
+    list()?
+        .iter()
+        .try_for_each(|entry| output.line(format_args!("  {}", Escaped(file_line(entry)))))
 }
 
 fn to_json(package: &Package, files: &[Entry]) -> anyhow::Result<Value> {
@@ -110,7 +117,7 @@ fn kind(kind: &EntryKind) -> (&'static str, char) {
     }
 }
 
-fn show(package: &Package, files: &[Entry], output: &mut Output) -> anyhow::Result<()> {
+fn show(package: &Package, output: &mut Output) -> anyhow::Result<()> {
     let image = package.image();
     output.line(format_args!("container:      {}", package.container()))?;
     output.line(format_args!(
@@ -139,10 +146,7 @@ fn show(package: &Package, files: &[Entry], output: &mut Output) -> anyhow::Resu
     for line in String::from_utf8_lossy(&package.archive().manifest).lines() {
         output.line(format_args!("  {}", Escaped(line)))?;
     }
-    output.line("\nfiles:")?;
-    files
-        .iter()
-        .try_for_each(|entry| output.line(format_args!("  {}", Escaped(file_line(entry)))))
+    Ok(())
 }
 
 /// A file as `ls -n` shows it, without its time.

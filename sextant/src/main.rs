@@ -40,7 +40,9 @@ fn main() -> ExitCode {
         Command::Unpack(arguments) => unpack::run(arguments, &mut output),
         Command::Verify(arguments) => verify::run(arguments, &mut output),
     };
-    match result.and_then(|()| output.finish()) {
+    // What was found out before an error is shown before it.
+    let finished = output.finish();
+    match result.and(finished) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::report(&error);

@@ -4,6 +4,8 @@
 //! same tree. What it does not do, and so neither does a package made here: extended attributes
 //! and hard links (equal files share their data instead).
 
+mod decompress;
+mod lzo;
 mod mount_points;
 mod read;
 mod stored;

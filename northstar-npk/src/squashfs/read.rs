@@ -6,9 +6,11 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use backhand::kind::Kind;
 use backhand::{BackhandError, FilesystemReader, InnerNode, Node as ImageNode, SquashfsFileReader};
 use sha2::{Digest, Sha256};
 
+use super::decompress::READING;
 use super::write::{Attributes, Written};
 use super::{NodeKind, SquashfsError, Tree};
 use crate::package::Image;
@@ -83,7 +85,9 @@ pub(crate) fn open<'a>(
         size: image.squashfs_size,
         position: 0,
     };
-    FilesystemReader::from_reader(BufReader::new(section)).map_err(SquashfsError::Read)
+    let kind = Kind::new_v4(&READING);
+    FilesystemReader::from_reader_with_offset_and_kind(BufReader::new(section), 0, kind)
+        .map_err(SquashfsError::Read)
 }
 
 pub(crate) fn entry(node: &ImageNode<SquashfsFileReader>) -> Entry {
@@ -263,5 +267,72 @@ impl Seek for Section<'_> {
         };
         self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
         Ok(self.position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn images_of_mksquashfs_read_in_every_compression() {
+        let directory = tempfile::tempdir().unwrap();
+        let tree = directory.path().join("tree");
+        fs::create_dir(&tree).unwrap();
+        // Text, noise and a mixture, each longer than a block.
+        let noise = |n: u32| n.wrapping_mul(0x9e37_79b9).to_le_bytes();
+        let text: Vec<u8> = (0..60_000)
+            .flat_map(|n| format!("{n}\n").into_bytes())
+            .collect();
+        let random: Vec<u8> = (0..90_000).flat_map(noise).collect();
+        let mixed: Vec<u8> = text
+            .chunks(3000)
+            .zip(random.chunks(2000))
+            .flat_map(|(text, random)| [text, random].concat())
+            .collect();
+        let files = [
+            ("mixed", mixed),
+            ("random", random),
+            ("small", b"x".to_vec()),
+            ("text", text),
+        ];
+        for (name, content) in &files {
+            fs::write(tree.join(name), content).unwrap();
+        }
+        for compression in ["gzip", "lz4", "lzo", "xz", "zstd"] {
+            let path = directory.path().join(compression);
+            let output = Command::new("mksquashfs")
+                .args([&tree, &path])
+                .args(["-comp", compression, "-no-progress"])
+                .output()
+                .unwrap_or_else(|error| {
+                    panic!("mksquashfs (package squashfs-tools) cannot be run: {error}")
+                });
+            assert!(output.status.success(), "{output:?}");
+            let file = File::open(&path).unwrap();
+            let size = file.metadata().unwrap().len();
+            let image = Image {
+                offset: 0,
+                size,
+                squashfs_size: size,
+                verity: None,
+            };
+            let reader = open(&file, &image).unwrap();
+            let found: Vec<_> = reader.files().skip(1).collect();
+            assert_eq!(found.len(), files.len(), "{compression}");
+            for (found, (name, content)) in found.into_iter().zip(&files) {
+                assert_eq!(found.fullpath, Path::new("/").join(name));
+                let InnerNode::File(file) = &found.inner else {
+                    panic!("{name} is no file");
+                };
+                let mut read = Vec::new();
+                let mut source = reader.file(file).reader_checked().unwrap();
+                source.read_to_end(&mut read).unwrap();
+                assert!(read == *content, "{compression} {name}");
+            }
+        }
     }
 }
