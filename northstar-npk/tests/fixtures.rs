@@ -1,5 +1,7 @@
 //! Packages of the reference packer load here, and only with the right key.
 
+#![cfg(test)]
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 

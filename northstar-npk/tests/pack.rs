@@ -1,5 +1,7 @@
 //! What goes into a package, and that it is always the same.
 
+#![cfg(test)]
+
 mod common;
 
 use std::fs::{self, File};

@@ -1,6 +1,8 @@
 //! The kernel mounts what is packed here, and shows it as it was. This needs root, loop devices
 //! and squashfs in the kernel, and `unsquashfs` (package `squashfs-tools`).
 
+#![cfg(test)]
+
 mod common;
 
 use std::collections::BTreeMap;

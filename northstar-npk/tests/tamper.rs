@@ -1,5 +1,7 @@
 //! No byte of a signed package is free: whatever is changed, cut off or added is refused.
 
+#![cfg(test)]
+
 mod common;
 
 use std::fs::{self, File};

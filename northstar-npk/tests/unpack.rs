@@ -1,5 +1,7 @@
 //! Unpacking gives back what was packed, and nothing an image says leads out of the target.
 
+#![cfg(test)]
+
 mod common;
 
 use std::fs::{self, File};

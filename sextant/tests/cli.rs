@@ -1,5 +1,7 @@
 //! The commands as they are called: exit codes, output, and what is left behind.
 
+#![cfg(test)]
+
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Read;
