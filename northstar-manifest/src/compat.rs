@@ -120,14 +120,16 @@ impl Manifest {
         differences
     }
 
-    /// Bind mounts below the bind mount that precedes them; that is what 0.9.2 looks for.
+    /// Bind mounts below the bind mount that precedes them in the order of the bytes; that is what
+    /// 0.9.2 looks for.
     fn nested_binds(&self) -> Vec<&Path> {
-        let binds: Vec<&Path> = self
+        let mut binds: Vec<&Path> = self
             .mounts
             .iter()
             .filter(|(_, mount)| matches!(mount, Mount::Bind { .. }))
             .map(|(point, _)| point.as_path())
             .collect();
+        binds.sort_by_key(|point| point.as_os_str());
         binds
             .iter()
             .zip(binds.iter().skip(1))

@@ -65,6 +65,11 @@ fn what_0_9_2_refuses_or_ignores_in_a_package() {
             "mounts: {/a: {type: bind, host: /x}, /ab: {type: bind, host: /x}}",
             None,
         ),
+        // 0.9.2 does not notice this one.
+        (
+            "mounts: {/a: {type: bind, host: /x}, /a-b: {type: bind, host: /x}, /a/c: {type: bind, host: /x}}",
+            None,
+        ),
         (
             "mounts: {/a: {type: bind, host: /x}, /a/b: {type: dev}}",
             None,
