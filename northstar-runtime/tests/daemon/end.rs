@@ -1,0 +1,255 @@
+//! How the daemon ends, and that it leaves nothing.
+
+use crate::harness::{Console, Ended, Site, eventually};
+use nix::sys::signal::Signal;
+use serde_json::json;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+const SLEEP: &str = "while :; do sleep 1; done";
+/// A program that does not care about SIGTERM. It says so by a file.
+const STUBBORN: &str = "trap : TERM; : > /data/ready; while :; do sleep 0.1; done";
+const DATA: &str = "  /data: {type: persist}\n";
+
+#[track_caller]
+fn nothing_left(site: &Site) {
+    assert_eq!(site.residue(), BTreeMap::new());
+}
+
+fn code(ended: &Ended) -> Option<i32> {
+    ended.status.code()
+}
+
+#[test]
+fn sigterm_stops_unmounts_and_leaves_nothing() {
+    let site = Site::new();
+    let app = site.shell("app", SLEEP, "", "");
+    let idle = site.shell("idle", SLEEP, "", "");
+    let daemon = site.daemon();
+    let mut console = daemon.console();
+    assert_eq!(console.start(&app), None);
+    console.request(json!({"mount": {"containers": [idle]}}));
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(console.exit_of(&app), json!({"signalled": {"signal": 15}}));
+    assert_eq!(code(&daemon.wait()), Some(0));
+    nothing_left(&site);
+    assert!(!site.path("console").exists());
+}
+
+#[test]
+fn shutdown_request_ends_the_daemon() {
+    let site = Site::new();
+    let app = site.shell("app", SLEEP, "", "");
+    let daemon = site.daemon();
+    let mut console = daemon.console();
+    assert_eq!(console.start(&app), None);
+    assert_eq!(console.request(json!("shutdown")), json!("shutdown"));
+    assert_eq!(code(&daemon.wait()), Some(0));
+    nothing_left(&site);
+}
+
+#[test]
+fn stubborn_container_is_killed_after_the_stop_timeout() {
+    let site = Site::new();
+    let app = site.shell("app", STUBBORN, "", DATA);
+    let daemon = site.daemon();
+    let mut console = daemon.console();
+    assert_eq!(console.start(&app), None);
+    eventually("the trap", || {
+        site.path("data/default/app/ready").exists().then_some(())
+    });
+    let asked = Instant::now();
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(console.exit_of(&app), json!({"signalled": {"signal": 9}}));
+    let took = asked.elapsed();
+    assert!(took >= Duration::from_secs(2), "{took:?}");
+    assert_eq!(code(&daemon.wait()), Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(7));
+    nothing_left(&site);
+}
+
+#[test]
+fn second_signal_does_not_wait() {
+    let mut site = Site::new();
+    site.stop_timeout = "1h";
+    let app = site.shell("app", STUBBORN, "", DATA);
+    let daemon = site.daemon();
+    let mut console = daemon.console();
+    assert_eq!(console.start(&app), None);
+    eventually("the trap", || {
+        site.path("data/default/app/ready").exists().then_some(())
+    });
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(console.notification(), Some(json!({"started": app})));
+    assert_eq!(console.notification(), Some(json!("shutdown")));
+    daemon.signal(Signal::SIGINT);
+    assert_eq!(console.exit_of(&app), json!({"signalled": {"signal": 9}}));
+    assert_eq!(code(&daemon.wait()), Some(0));
+    nothing_left(&site);
+}
+
+#[test]
+fn autostart_is_done_and_a_relaxed_failure_ignored() {
+    let mut site = Site::new();
+    site.repository = "mount_on_start = true";
+    let good = site.shell("good", SLEEP, "autostart: critical", "");
+    let mounts = "  /x: {type: bind, host: /no/such/source}\n";
+    let bad = site.shell("bad", SLEEP, "autostart: relaxed", mounts);
+    let idle = site.shell("idle", SLEEP, "", "");
+    let daemon = site.daemon();
+    let mut console = daemon.console();
+    eventually("the autostart", || {
+        console.inspect(&good)["process"]["pid"]
+            .is_number()
+            .then_some(())
+    });
+    assert_eq!(console.inspect(&idle)["mounted"], json!(true));
+    assert_eq!(console.inspect(&bad)["process"], json!(null));
+    assert_eq!(
+        console.request(json!("list"))["list"]
+            .as_array()
+            .unwrap()
+            .len(),
+        3
+    );
+}
+
+#[test]
+fn critical_container_that_cannot_start_ends_the_daemon() {
+    let site = Site::new();
+    let mounts = "  /x: {type: bind, host: /no/such/source}\n";
+    site.shell("app", SLEEP, "autostart: critical", mounts);
+    let other = site.shell("other", SLEEP, "autostart: relaxed", "");
+    let daemon = site.daemon();
+    assert_eq!(code(&daemon.wait()), Some(1));
+    nothing_left(&site);
+    drop(other);
+}
+
+#[test]
+fn critical_container_that_fails_ends_the_daemon() {
+    let site = Site::new();
+    site.shell("app", "sleep 0.2; exit 3", "autostart: critical", "");
+    site.shell("other", SLEEP, "autostart: relaxed", "");
+    assert_eq!(code(&site.daemon().wait()), Some(1));
+    nothing_left(&site);
+}
+
+#[test]
+fn critical_container_may_end_well() {
+    let site = Site::new();
+    let app = site.shell("app", "exit 0", "autostart: critical", "");
+    let daemon = site.daemon();
+    let mut console = daemon.console();
+    // It may have ended before the console was there.
+    if console.inspect(&app)["process"].is_object() {
+        assert_eq!(console.exit_of(&app), json!({"exit": {"code": 0}}));
+    }
+    eventually("the end of the autostart", || {
+        console.start(&app).is_none().then_some(())
+    });
+    assert_eq!(console.exit_of(&app), json!({"exit": {"code": 0}}));
+    assert_eq!(console.request(json!("list"))["list"], json!([app]));
+}
+
+#[test]
+fn death_of_the_forker_ends_everything_with_an_error() {
+    let site = Site::new();
+    let app = site.shell("app", STUBBORN, "", DATA);
+    let daemon = site.daemon();
+    assert_eq!(daemon.console().start(&app), None);
+    let forker = nix::unistd::Pid::from_raw(daemon.forker());
+    let killed = Instant::now();
+    nix::sys::signal::kill(forker, Signal::SIGKILL).unwrap();
+    assert_eq!(code(&daemon.wait()), Some(1));
+    assert!(killed.elapsed() < Duration::from_secs(5));
+    nothing_left(&site);
+}
+
+#[test]
+fn killed_daemon_takes_everything_but_cgroups_with_it() {
+    let site = Site::new();
+    let app = site.shell("app", STUBBORN, "", DATA);
+    let daemon = site.daemon();
+    let mut console = daemon.console();
+    assert_eq!(console.start(&app), None);
+    let init = console.inspect(&app)["process"]["pid"].as_i64().unwrap();
+    let forker = daemon.forker();
+    let killed = Instant::now();
+    daemon.signal(Signal::SIGKILL);
+    daemon.wait();
+    eventually("the end of all processes, mounts and devices", || {
+        let dead = |pid: i64| !std::path::Path::new(&format!("/proc/{pid}")).exists();
+        let mut residue = site.residue();
+        residue.remove("cgroups");
+        (dead(init) && dead(forker.into()) && residue.is_empty()).then_some(())
+    });
+    assert!(killed.elapsed() < Duration::from_secs(5));
+
+    // The next one finds everything in order, and takes the cgroups away.
+    let daemon = site.daemon();
+    assert_eq!(daemon.console().start(&app), None);
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(code(&daemon.wait()), Some(0));
+    nothing_left(&site);
+}
+
+#[test]
+fn second_daemon_on_the_same_directory_is_refused() {
+    let site = Site::new();
+    let app = site.shell("app", SLEEP, "", "");
+    let daemon = site.daemon();
+    assert_eq!(daemon.console().start(&app), None);
+    let mut second = site
+        .command()
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let status = eventually("the end of the second", || second.try_wait().unwrap());
+    assert_eq!(status.code(), Some(1));
+    assert!(daemon.console().inspect(&app)["process"]["pid"].is_number());
+}
+
+#[test]
+fn reader_of_the_log_that_is_stuck_holds_up_nothing() {
+    let site = Site::new();
+    let flood = "yes | head -c 20000000; exit 0";
+    let app = site.shell("app", flood, "io: {stdout: pipe}", "");
+    site.configure();
+    // Nobody reads this pipe, which holds 64 KiB.
+    let mut child = site
+        .command()
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let socket = site.path("console");
+    eventually("console", || {
+        std::os::unix::net::UnixStream::connect(&socket).ok()
+    });
+    let mut console = Console::connect(&socket);
+    assert_eq!(console.start(&app), None);
+    assert_eq!(console.exit_of(&app), json!({"exit": {"code": 0}}));
+    assert_eq!(console.request(json!("shutdown")), json!("shutdown"));
+    let status = eventually("the end of the daemon", || child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0));
+    nothing_left(&site);
+}
+
+#[test]
+fn configuration_can_be_checked_without_a_daemon() {
+    let site = Site::new();
+    site.configure();
+    let check = |site: &Site| {
+        let mut command = site.command();
+        command
+            .arg("--check-config")
+            .stderr(std::process::Stdio::null());
+        command.status().unwrap().code()
+    };
+    assert_eq!(check(&site), Some(0));
+    assert!(!site.path("run").exists());
+    std::fs::write(site.path("northstar.toml"), "run_dir = 7").unwrap();
+    assert_eq!(check(&site), Some(1));
+}

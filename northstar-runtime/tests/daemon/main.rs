@@ -1,0 +1,13 @@
+//! The real daemon, through its console: life cycle, output, and how it ends. Needs root and loop devices.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code"
+)]
+
+mod containers;
+mod end;
+mod harness;
+mod output;

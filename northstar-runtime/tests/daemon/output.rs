@@ -1,0 +1,74 @@
+//! Where the output of containers goes.
+
+use crate::harness::Site;
+use nix::sys::signal::Signal;
+
+#[test]
+fn piped_lines_are_records_that_end_in_the_line() {
+    let site = Site::new();
+    let script = r#"echo "a \"quoted\" line"; printf 'esc \033[31m\n' >&2; printf 'no newline'"#;
+    let app = site.shell("app", script, "io: {stdout: pipe, stderr: pipe}", "");
+    let daemon = site.daemon();
+    let mut console = daemon.console();
+    assert_eq!(console.start(&app), None);
+    console.exit_of(&app);
+    daemon.signal(Signal::SIGTERM);
+    let log = daemon.wait().stderr;
+    for record in [
+        r#" app:0.0.1 stdout a "quoted" line"#,
+        r" app:0.0.1 stderr esc \x1b[31m",
+        " app:0.0.1 stdout no newline",
+    ] {
+        assert!(
+            log.lines().any(|line| line.ends_with(record)),
+            "{record}: {log}"
+        );
+    }
+}
+
+#[test]
+fn thousand_lines_pass_at_once_and_in_order() {
+    let site = Site::new();
+    let script = "i=0; while [ $i -lt 1000 ]; do echo line $i; i=$((i+1)); done";
+    let app = site.shell("app", script, "io: {stdout: pipe}", "");
+    let daemon = site.daemon();
+    let mut console = daemon.console();
+    assert_eq!(console.start(&app), None);
+    console.exit_of(&app);
+    daemon.signal(Signal::SIGTERM);
+    let log = daemon.wait().stderr;
+    let lines: Vec<&str> = log
+        .lines()
+        .filter_map(|line| line.split_once("app:0.0.1 stdout "))
+        .map(|(_, line)| line)
+        .collect();
+    let expected: Vec<String> = (0..1000).map(|number| format!("line {number}")).collect();
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn inherited_output_is_copied_byte_by_byte() {
+    let site = Site::new();
+    let script = r"printf 'raw \033 bytes'";
+    let app = site.shell("app", script, "io: {stdout: inherit}", "");
+    let daemon = site.daemon();
+    let mut console = daemon.console();
+    assert_eq!(console.start(&app), None);
+    console.exit_of(&app);
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait().stdout, "raw \x1b bytes");
+}
+
+#[test]
+fn standard_streams_are_no_terminal_and_input_is_empty() {
+    let site = Site::new();
+    let script = "[ ! -t 0 ] && [ ! -t 1 ] && [ ! -t 2 ] && [ -z \"$(cat)\" ] && exit 42";
+    let app = site.shell("app", script, "", "");
+    let daemon = site.daemon();
+    let mut console = daemon.console();
+    assert_eq!(console.start(&app), None);
+    assert_eq!(
+        console.exit_of(&app),
+        serde_json::json!({"exit": {"code": 42}})
+    );
+}
