@@ -24,6 +24,8 @@ pub struct Executable {
     pub name: String,
     /// Kind of the target as cargo says it: `lib`, `bin`, `test`.
     pub kind: String,
+    /// Whether it is a test program; tests of a binary come with the binary itself.
+    pub is_test: bool,
     /// The file.
     pub path: PathBuf,
 }
@@ -34,7 +36,13 @@ struct Message {
     reason: String,
     manifest_path: Option<PathBuf>,
     target: Option<Target>,
+    profile: Option<Profile>,
     executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Profile {
+    test: bool,
 }
 
 #[derive(Deserialize)]
@@ -54,22 +62,19 @@ pub fn executables(command: &mut Command) -> Result<Vec<Executable>> {
     for line in messages.lines() {
         let message: Message =
             serde_json::from_str(line).with_context(|| format!("cargo said: {line}"))?;
-        let Message {
-            reason,
-            manifest_path,
-            target,
-            executable,
-        } = message;
-        if reason != "compiler-artifact" {
+        if message.reason != "compiler-artifact" {
             continue;
         }
-        if let (Some(manifest), Some(target), Some(path)) = (manifest_path, target, executable) {
+        if let (Some(manifest), Some(target), Some(path)) =
+            (message.manifest_path, message.target, message.executable)
+        {
             let folder = manifest.parent().unwrap_or(Path::new("/")).to_owned();
             let kind = target.kind.into_iter().next().unwrap_or_default();
             executables.push(Executable {
                 folder,
                 name: target.name,
                 kind,
+                is_test: message.profile.is_some_and(|profile| profile.test),
                 path,
             });
         }

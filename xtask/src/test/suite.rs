@@ -60,6 +60,7 @@ pub fn build(workspace: &Workspace) -> Result<Vec<Suite>> {
         .args(["test", "--workspace", "--no-run"]);
     build::executables(&mut command)?
         .into_iter()
+        .filter(|executable| executable.is_test)
         .map(Suite::list)
         .collect()
 }
