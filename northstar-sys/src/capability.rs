@@ -27,12 +27,17 @@ pub fn is_bounding(capability: u32) -> Option<bool> {
 /// EPERM without CAP_SETPCAP.
 pub fn drop_bounding_above(last_named: u32) -> Result<()> {
     for capability in last_named.saturating_add(1)..=MAX {
-        if is_bounding(capability) == Some(true) {
-            // SAFETY: PR_CAPBSET_DROP takes one number and touches no memory.
-            let returned = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
-            check("prctl", returned.into(), || {
-                format!("PR_CAPBSET_DROP, {capability}")
-            })?;
+        match is_bounding(capability) {
+            Some(true) => {
+                // SAFETY: PR_CAPBSET_DROP takes one number and touches no memory.
+                let returned = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
+                check("prctl", returned.into(), || {
+                    format!("PR_CAPBSET_DROP, {capability}")
+                })?;
+            }
+            Some(false) => {}
+            // The kernel numbers them without gaps.
+            None => break,
         }
     }
     Ok(())

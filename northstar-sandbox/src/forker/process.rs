@@ -256,6 +256,8 @@ impl Forking {
             Ok(Some(status)) => {
                 // Closing alone does not do it as long as init had a copy of this descriptor.
                 let _gone = epoll::delete(&self.epoll, &pidfd);
+                // Whoever hears of the end may count on nothing being left.
+                drop(pidfd);
                 self.send(
                     &FromForker::Exited {
                         id,

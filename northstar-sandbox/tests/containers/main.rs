@@ -1,8 +1,8 @@
 //! Containers on the real kernel: run as root, no device mapper needed.
 //!
 //! Has a `main` of its own because the forker must be forked while the process has one thread,
-//! which the usual test harness never has. Arguments are substrings of test names, as usual;
-//! `--list` lists them.
+//! which the usual test harness never has. It takes the arguments of the usual one that select
+//! tests (substrings of names, `--exact`, `--list`) and ends with the same line.
 
 // The relaxations of clippy.toml for tests apply to code under #[cfg(test)] and #[test] alone.
 #![allow(
@@ -12,6 +12,8 @@
     clippy::indexing_slicing
 )]
 
+mod confinement;
+mod failing;
 mod faults;
 mod isolation;
 mod latency;
@@ -20,6 +22,7 @@ mod process;
 mod support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
 
 use support::World;
 
@@ -44,6 +47,13 @@ tests! {
         directory_as_program_fails_at_execve
         identity_is_as_planned
         user_and_group_zero_are_refused
+        descriptors_are_exactly_those_planned
+        descriptors_swap_without_collision
+        signals_and_umask_are_default
+        orphans_are_reaped
+        signal_reaches_the_group_of_the_payload
+        signal_reaches_a_payload_that_changed_its_user;
+    confinement:
         capability_sets_are_empty
         capability_sets_are_exact
         file_capability_gains_nothing
@@ -52,14 +62,8 @@ tests! {
         impossible_rlimit_fails_at_its_name
         scheduling_policy_is_as_planned
         impossible_schedule_fails
-        descriptors_are_exactly_those_planned
-        descriptors_swap_without_collision
-        signals_and_umask_are_default
         seccomp_program_is_installed_last
-        seccomp_program_that_forbids_execve_fails_the_start
-        orphans_are_reaped
-        signal_reaches_the_group_of_the_payload
-        signal_reaches_a_payload_that_changed_its_user;
+        seccomp_program_that_forbids_execve_fails_the_start;
     isolation:
         namespaces_differ_from_the_host
         host_network_is_shared_only_when_asked_for
@@ -97,9 +101,10 @@ tests! {
         forker_survives_garbage_plans
         process_with_threads_gets_no_forker
         init_that_dies_or_hangs_at_any_moment_is_reported
-        every_failing_call_stops_the_start
         used_id_is_refused
         hundred_starts_leave_nothing;
+    failing:
+        every_failing_call_stops_the_start;
     latency:
         start_is_fast;
 }
@@ -107,34 +112,64 @@ tests! {
 fn main() {
     // Sub-programs of tests that need a process of their own.
     let arguments = std::env::args().skip(1).collect::<Vec<_>>();
-    if let [word, rest @ ..] = arguments.as_slice()
-        && word == "--daemon"
-    {
-        faults::be_a_daemon(rest);
+    match arguments.as_slice() {
+        [word, rest @ ..] if word == "--daemon" => faults::be_a_daemon(rest),
+        [word, number, root] if word == "--failing" => failing::be_a_daemon(number, root),
+        _ => {}
     }
     if arguments.iter().any(|argument| argument == "--list") {
         TESTS.iter().for_each(|(name, _)| println!("{name}: test"));
         return;
     }
+    let exact = arguments.iter().any(|argument| argument == "--exact");
     let wanted = arguments
         .iter()
         .filter(|a| !a.starts_with('-'))
         .collect::<Vec<_>>();
-    let selected = |name: &str| wanted.is_empty() || wanted.iter().any(|w| name.contains(*w));
+    let matches = |name: &str, wanted: &str| {
+        if exact {
+            name == wanted
+        } else {
+            name.contains(wanted)
+        }
+    };
+    let selected = TESTS
+        .iter()
+        .filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|w| matches(name, w)))
+        .collect::<Vec<_>>();
 
+    println!("\nrunning {} tests", selected.len());
+    let start = Instant::now();
+    let failed = if selected.is_empty() {
+        Vec::new()
+    } else {
+        run(&selected)
+    };
+    if !failed.is_empty() {
+        println!("\nfailures:\n    {}", failed.join("\n    "));
+    }
+    println!(
+        "\ntest result: {}. {} passed; {} failed; 0 ignored; 0 measured; {} filtered out; finished in {:.2}s\n",
+        if failed.is_empty() { "ok" } else { "FAILED" },
+        selected.len() - failed.len(),
+        failed.len(),
+        TESTS.len() - selected.len(),
+        start.elapsed().as_secs_f32(),
+    );
+    std::process::exit(if failed.is_empty() { 0 } else { 101 });
+}
+
+/// Runs one test after the other; returns the names of those that failed.
+fn run(tests: &[&Test]) -> Vec<&'static str> {
     // First, while there is one thread.
     let world = World::new();
     let mut failed = Vec::new();
-    for (name, test) in TESTS.iter().filter(|(name, _)| selected(name)) {
+    for (name, test) in tests {
         let passed = catch_unwind(AssertUnwindSafe(|| test(&world))).is_ok();
         println!("test {name} ... {}", if passed { "ok" } else { "FAILED" });
         if !passed {
             failed.push(*name);
         }
     }
-    drop(world);
-    if !failed.is_empty() {
-        println!("\nfailed: {}", failed.join(", "));
-        std::process::exit(1);
-    }
+    failed
 }

@@ -1,0 +1,135 @@
+//! One system call after the other is made to fail: no start goes on without what it asked for.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::process::Command;
+use std::str::FromStr;
+
+use northstar_sandbox::plan::{DescriptorIndex, Rlimit, RlimitKind, Sched, SockFilter};
+use northstar_sandbox::{Forker, ForkerEvent, InitEvent};
+
+use crate::support::*;
+
+/// A system call, perhaps only with some value in the low word of one argument, and the step that
+/// has to say so when it fails.
+type Failing = (&'static str, Option<(u32, u32)>, &'static str);
+
+/// What already fails in the forker prevents the forker.
+const FAILING: &[Failing] = &[
+    ("setsid", None, "forker"),
+    ("close_range", None, "forker"),
+    ("sethostname", None, "hostname"),
+    ("unshare", Some((0, CLONE_NEWNET)), "network"),
+    ("unshare", Some((0, CLONE_NEWIPC)), "namespaces"),
+    ("unshare", Some((0, CLONE_NEWCGROUP)), "cgroup-namespace"),
+    ("clone3", None, "forker"),
+    ("keyctl", None, "keyring"),
+    ("statx", Some((3, STATX_MNT_ID)), "root"),
+    ("readlinkat", None, "mount"),
+    ("mount_setattr", None, "forker"),
+    ("symlinkat", None, "mount"),
+    ("getcwd", None, "working-directory"),
+    ("signalfd4", None, "fork"),
+    ("pipe2", None, "fork"),
+    ("setgroups", None, "groups"),
+    ("getgroups", None, "groups"),
+    ("setresgid", None, "gid"),
+    ("getresgid", None, "gid"),
+    ("getresuid", None, "uid"),
+    ("prctl", Some((0, PR_CAPBSET_DROP)), "drop-init"),
+    ("prctl", Some((0, PR_SET_NO_NEW_PRIVS)), "drop-init"),
+    ("capset", None, "drop-init"),
+    ("prlimit64", Some((1, RLIMIT_CORE)), "rlimit"),
+    ("sched_setattr", None, "scheduler"),
+    ("dup3", Some((1, 9)), "payload-descriptors"),
+    ("execve", None, "execve"),
+    // Installed after the filter that makes it fail was, so it can only be the payload's.
+    ("seccomp", None, "seccomp"),
+];
+
+const CLONE_NEWCGROUP: u32 = 0x0200_0000;
+const CLONE_NEWIPC: u32 = 0x0800_0000;
+const CLONE_NEWNET: u32 = 0x4000_0000;
+const STATX_MNT_ID: u32 = 0x1000;
+const PR_SET_NO_NEW_PRIVS: u32 = 38;
+const PR_CAPBSET_DROP: u32 = 24;
+const RLIMIT_CORE: u32 = 4;
+
+/// Every call that fails ends the start with its step, and nothing is executed.
+pub fn every_failing_call_stops_the_start(world: &World) {
+    for (number, (name, _, step)) in FAILING.iter().enumerate() {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--failing", &number.to_string()])
+            .arg(world.root.path())
+            .output()
+            .unwrap();
+        let output = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output, format!("{step}\n"), "{name}");
+    }
+}
+
+/// A process in which one system call fails: prints the step at which a start failed.
+pub fn be_a_daemon(number: &str, root: &str) -> ! {
+    let (name, condition, _) = FAILING[number.parse::<usize>().unwrap()];
+    let call = syscalls::Sysno::from_str(name).unwrap().id() as u32;
+    let instruction = |code, jt, jf, k| northstar_sys::seccomp::Instruction { code, jt, jf, k };
+    const LOAD: u16 = 0x20;
+    const AND: u16 = 0x54;
+    const JUMP_IF_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    const ENOMEM: u32 = 0x0005_0000 | 12;
+    let allow = instruction(RETURN, 0, 0, 0x7fff_0000);
+    let mut filter = vec![
+        instruction(LOAD, 0, 0, 0),
+        instruction(JUMP_IF_EQUAL, 1, 0, call),
+        allow,
+    ];
+    if let Some((argument, value)) = condition {
+        filter.push(instruction(LOAD, 0, 0, 16 + 8 * argument));
+        // A flag is looked for, a number compared.
+        if name == "unshare" {
+            filter.push(instruction(AND, 0, 0, value));
+        }
+        filter.extend([instruction(JUMP_IF_EQUAL, 1, 0, value), allow]);
+    }
+    filter.push(instruction(RETURN, 0, 0, ENOMEM));
+    northstar_sys::seccomp::install(&filter).unwrap();
+
+    let Ok(forker) = Forker::spawn() else {
+        println!("forker");
+        std::process::exit(0);
+    };
+    let world = World::with_root(forker, root);
+    let mut arm = world.arm_plan();
+    arm.hostname = Some("inside".to_owned());
+    let null = File::open("/dev/null").unwrap();
+    let mut plan = program(&["/bin/probe", "exit", "0"]);
+    plan.descriptors.push((DescriptorIndex(0), 9));
+    plan.rlimits.push(Rlimit {
+        kind: RlimitKind::Core,
+        soft: Some(0),
+        hard: Some(0),
+    });
+    plan.sched = Some(Sched::Batch { nice: 0 });
+    plan.seccomp = vec![vec![SockFilter {
+        code: RETURN,
+        jt: 0,
+        jf: 0,
+        k: 0x7fff_0000,
+    }]];
+    let (id, control) = world.create(&arm, &[]);
+    let failure = match world.forker_event() {
+        ForkerEvent::CreateFailed { error, .. } => error,
+        ForkerEvent::Created { .. } => loop {
+            match event(&control).unwrap() {
+                InitEvent::Armed => control.go(&plan, &[null.as_fd()]).unwrap(),
+                InitEvent::Failed(error) => break error,
+                other => panic!("{id}: {other:?}"),
+            }
+        },
+        other => panic!("{id}: {other:?}"),
+    };
+    assert_eq!(failure.errno, 12, "{failure}");
+    println!("{}", failure.step);
+    std::process::exit(0)
+}
