@@ -11,6 +11,7 @@
 mod capacity;
 mod directory;
 mod error;
+mod files;
 mod load;
 mod package;
 mod staging;

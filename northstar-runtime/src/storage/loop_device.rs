@@ -20,11 +20,7 @@ use loopdev::LoopControl;
 use northstar_sys::loop_device::{self, Flags, Status};
 use rustix::fs::fstat;
 
-use super::{
-    ImageSource,
-    backoff::Backoff,
-    error::{CleanupError, LoopError},
-};
+use super::{ImageSource, backoff::Backoff, cleanup::CleanupError, error::LoopError};
 
 /// Major number of loop devices, `LOOP_MAJOR` in `include/uapi/linux/major.h`.
 const MAJOR: u32 = 7;

@@ -20,6 +20,7 @@
 //! Everything here may be used from many tasks at the same time.
 
 mod backoff;
+mod cleanup;
 mod error;
 mod image;
 mod instance;
@@ -31,9 +32,8 @@ mod squashfs;
 mod target;
 mod verity;
 
-pub use error::{
-    CleanupError, DmError, LoopError, MountError, SquashfsError, TargetError, UnmountError,
-};
+pub use cleanup::{CleanupError, UnmountError};
+pub use error::{DmError, LoopError, MountError, SquashfsError, TargetError};
 pub use image::{ImageSource, MountRequest, MountedImage, mount};
 pub use kernel::{Kernel, MissingFeature};
 pub use reap::{ReapError, Reaped, reap_stale};

@@ -18,10 +18,7 @@ use rustix::{
     },
 };
 
-use super::{
-    error::{CleanupError, SquashfsError},
-    target::Target,
-};
+use super::{cleanup::CleanupError, error::SquashfsError, target::Target};
 
 /// `SQUASHFS_MAGIC` in `include/uapi/linux/magic.h`.
 const MAGIC: u64 = 0x7371_7368;

@@ -20,7 +20,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::error::{CleanupError, TargetError};
+use super::{cleanup::CleanupError, error::TargetError};
 
 /// Permission bits of a mount point. What is seen through the mount has permissions of its own.
 const MODE: u32 = 0o755;

@@ -22,12 +22,7 @@ use northstar_manifest::Container;
 use northstar_npk::verity::Verity;
 use northstar_sys::device_mapper::{self, Removal, Removed};
 
-use super::{
-    backoff::Backoff,
-    error::{CleanupError, DmError},
-    instance::Mark,
-    node,
-};
+use super::{backoff::Backoff, cleanup::CleanupError, error::DmError, instance::Mark, node};
 
 /// Bytes of a sector in a device-mapper table.
 const SECTOR: u64 = 512;
