@@ -1,6 +1,6 @@
 //! The daemon's configuration, `northstar.toml`.
 //!
-//! Two stages: [`raw`] is what the TOML may look like, field by field, with every unknown key refused; [`checked`]
+//! Two stages: `raw` is what the TOML may look like, field by field, with every unknown key refused; [`checked`]
 //! is what the daemon works with: defaults filled in, strings turned into addresses, sizes and durations, and
 //! combinations that cannot work refused. Nothing after this module looks at the text again.
 //!

@@ -90,7 +90,7 @@ async fn check<S: AsyncRead + AsyncWrite + Unpin>(
     }
     // A list never ends in a question to the supervisor that nobody may ask.
     if !permissions.contains(Permission::Shutdown) {
-        assert!(!server.asked().contains(&"Shutdown".to_owned()));
+        assert!(!server.asked().contains(&"shutdown".to_owned()));
     }
 }
 

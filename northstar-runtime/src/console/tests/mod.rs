@@ -1,5 +1,6 @@
 //! Consoles over real sockets, in front of a supervisor that the test plays.
 
+mod fuzz;
 mod hostile;
 mod installs;
 mod matrix;
@@ -274,7 +275,7 @@ async fn play(mut script: Script, record: Arc<Mutex<Record>>) {
     };
     let events = script.events.clone();
     while let Some(asked) = script.next().await {
-        record.lock().unwrap().asked.push(format!("{asked:?}"));
+        record.lock().unwrap().asked.push(describe(&asked));
         // A test that does not wait for its answer is no failure.
         match asked {
             Asked::List(reply) => drop(reply.send(vec![app.clone(), container("lib:0.1.0")])),
@@ -317,6 +318,24 @@ async fn play(mut script: Script, record: Arc<Mutex<Record>>) {
             }
             Asked::Shutdown => drop(events.send(Event::Shutdown)),
         }
+    }
+}
+
+fn describe(asked: &Asked) -> String {
+    match asked {
+        Asked::List(_) => "list".to_owned(),
+        Asked::Repositories(_) => "repositories".to_owned(),
+        Asked::Inspect(container, _) => format!("inspect {container}"),
+        Asked::Mount(container, _) => format!("mount {container}"),
+        Asked::Umount(container, _) => format!("umount {container}"),
+        Asked::Start(container, overrides, _) => format!(
+            "start {container} {:?} {:?} {:?}",
+            overrides.init, overrides.arguments, overrides.environment
+        ),
+        Asked::Kill(container, signal, _) => format!("kill {container} {signal}"),
+        Asked::Install(repository, size, _) => format!("install {repository} {size}"),
+        Asked::Uninstall(container, wipe, _) => format!("uninstall {container} {wipe}"),
+        Asked::Shutdown => "shutdown".to_owned(),
     }
 }
 

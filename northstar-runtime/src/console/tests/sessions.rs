@@ -152,19 +152,38 @@ async fn inspect_tells_a_client_of_0_9_2_what_it_can_read_and_more_beside_it() {
 }
 
 #[tokio::test]
-async fn what_a_start_carries_reaches_the_supervisor() {
+async fn what_a_request_carries_reaches_the_supervisor() {
     let server = Setup::default().start().await;
     let mut client = server.tcp().await.connect().await;
-    client
-        .ask(r#"{"start":{"container":"app:1.0.0","init":"<INIT>","arguments":["-a","b"],"environment":{"K":"V"}}}"#)
-        .await;
-    let asked = server.asked().remove(0);
-    for part in [
-        r#"init: Some("<INIT>")"#,
-        r#"arguments: ["-a", "b"]"#,
-        r#"environment: {"K": "V"}"#,
-    ] {
-        assert!(asked.contains(part), "{asked}");
+    let table = [
+        (
+            r#"{"start":{"container":"app:1.0.0","init":"<INIT>","arguments":["-a","b"],"environment":{"K":"V"}}}"#,
+            r#"start app:1.0.0 Some("<INIT>") ["-a", "b"] {"K": "V"}"#,
+        ),
+        (
+            r#"{"start":{"container":"app:1.0.0"}}"#,
+            "start app:1.0.0 None [] {}",
+        ),
+        (
+            r#"{"kill":{"container":"app:1.0.0","signal":-3}}"#,
+            "kill app:1.0.0 -3",
+        ),
+        (
+            r#"{"uninstall":{"container":"lib:0.1.0","wipe":true}}"#,
+            "uninstall lib:0.1.0 true",
+        ),
+        (
+            r#"{"uninstall":{"container":"lib:0.1.0","wipe":false}}"#,
+            "uninstall lib:0.1.0 false",
+        ),
+        (
+            r#"{"install":{"repository":"default","size":0}}"#,
+            "install default 0",
+        ),
+    ];
+    for (request, asked) in table {
+        client.ask(request).await;
+        assert_eq!(server.asked().last().map(String::as_str), Some(asked));
     }
     server.stop().await;
 }
@@ -313,7 +332,7 @@ async fn shutdown_is_answered_announced_and_done() {
     client.send(&request(r#""shutdown""#)).await;
     client.expect(r#"{"response":"shutdown"}"#).await;
     subscriber.expect(r#"{"notification":"shutdown"}"#).await;
-    assert_eq!(server.asked(), ["Shutdown"]);
+    assert_eq!(server.asked(), ["shutdown"]);
     let socket = server.socket();
     server.stop().await;
     client.closed().await;
