@@ -1,35 +1,20 @@
 //! The daemon from its start to its end.
 //!
-//! The order of the start is the order of this file. First comes what has to be done by a process with one thread: a lock on the
-//! run directory, clean-up behind a dead predecessor, the mount namespace, the forker. Then the runtime with its
-//! threads starts: consoles, repositories, and everything that they ask of the supervisor.
+//! First comes what a process with one thread has to do ([`startup`]). Then the runtime with its threads starts:
+//! consoles, repositories, and everything that they ask of the supervisor. The end goes the same way back.
 
 use crate::{
     config::{Config, Missing},
     console::{Console, ListenError, Listening, TokenKeyError},
-    launch::{Context, Forker, persist, sockets},
+    launch::{Context, Forker, persist},
     logs::writer,
     repository::{Claims, OpenError, Repository},
-    storage::{ReapError, Reaped, reap_stale},
+    startup::{self, Prepared},
+    storage::ReapError,
     supervisor::{EndError, Stop, Supervisor, report},
 };
-use nix::{
-    mount::{MsFlags, mount},
-    sched::{CloneFlags, unshare},
-    sys::resource::{Resource, getrlimit, setrlimit},
-};
-use northstar_sandbox::{
-    cgroup::{CgroupError, Hierarchy, TopGroup},
-    forker::SpawnError,
-    plan::{Rlimit, RlimitKind},
-};
-use std::{
-    io,
-    os::fd::OwnedFd,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use northstar_sandbox::{cgroup::CgroupError, forker::SpawnError};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -99,14 +84,6 @@ pub enum RunError {
     End(#[from] EndError),
 }
 
-/// What was prepared before there were threads.
-struct Prepared {
-    run_dir: PathBuf,
-    hierarchy: Hierarchy,
-    nofile: Rlimit,
-    forker: northstar_sandbox::Forker,
-}
-
 /// Runs the daemon until it is asked to end. The process must have one thread only.
 ///
 /// # Errors
@@ -118,115 +95,10 @@ pub fn run(config: &Config, namespace: MountNamespace) -> Result<(), RunError> {
             "debug is configured, but not in force: this version does not attach strace, perf or commands"
         );
     }
-    let run_dir = directories(config)?;
-    let _lock = clean_up(&run_dir)?;
-    let hierarchy = Hierarchy::detect().map_err(RunError::Cgroup)?;
-    for missing in hierarchy.missing() {
-        warn!("no cgroup controller {missing}: containers that need it will not start");
-    }
-    let top = top_group(&hierarchy, &config.cgroup)?;
-    let result =
-        prepare(run_dir, hierarchy, namespace).and_then(|prepared| threads(config, prepared));
-    let removed = top.remove();
-    if let Err(error) = removed {
-        warn!("cgroup {}: {}", config.cgroup.display(), report(&error));
-    }
+    let (prepared, claimed) = startup::prepare(config, namespace)?;
+    let result = threads(config, prepared);
+    claimed.release();
     result
-}
-
-/// Makes the directories. Returns the run directory's absolute path, which is the same in every working directory.
-fn directories(config: &Config) -> Result<PathBuf, RunError> {
-    for path in [
-        &config.run_dir,
-        &config.data_dir,
-        &config.log_dir,
-        &config.socket_dir,
-    ] {
-        std::fs::create_dir_all(path).map_err(directory(path))?;
-    }
-    sockets::reset(&config.socket_dir).map_err(directory(&config.socket_dir))?;
-    config
-        .run_dir
-        .canonicalize()
-        .map_err(directory(&config.run_dir))
-}
-
-fn directory(path: &Path) -> impl Fn(io::Error) -> RunError {
-    move |source| RunError::Directory {
-        path: path.to_owned(),
-        source,
-    }
-}
-
-/// Locks the run directory and takes away what a dead daemon left in the kernel. The lock holds as long as the
-/// returned value lives.
-fn clean_up(run_dir: &Path) -> Result<OwnedFd, RunError> {
-    let reaped = reap_stale(run_dir).map_err(RunError::RunDirectory)?;
-    let Reaped {
-        mounts,
-        devices,
-        failures,
-        ..
-    } = &reaped;
-    for mount in mounts {
-        info!("removed the stale mount {}", mount.display());
-    }
-    for device in devices {
-        info!("removed the stale device {device}");
-    }
-    for failure in failures {
-        warn!("clean-up behind a dead daemon: {}", report(failure));
-    }
-    Ok(reaped.into_lock())
-}
-
-fn top_group(hierarchy: &Hierarchy, path: &Path) -> Result<TopGroup, RunError> {
-    let top = TopGroup::create(hierarchy, path).map_err(RunError::Cgroup)?;
-    if let Err(error) = top.clear() {
-        warn!("clean-up behind a dead daemon: {}", report(&error));
-    }
-    Ok(top)
-}
-
-fn prepare(
-    run_dir: PathBuf,
-    hierarchy: Hierarchy,
-    namespace: MountNamespace,
-) -> Result<Prepared, RunError> {
-    if namespace == MountNamespace::Own {
-        mount_namespace().map_err(RunError::MountNamespace)?;
-    }
-    let nofile = raise_descriptor_limit().map_err(RunError::Descriptors)?;
-    let forker = northstar_sandbox::Forker::spawn().map_err(RunError::Forker)?;
-    Ok(Prepared {
-        run_dir,
-        hierarchy,
-        nofile,
-        forker,
-    })
-}
-
-/// A mount namespace that the host sees nothing of. It still follows the host: a disk that is unmounted there is not
-/// kept busy here, and network namespaces that appear there appear here.
-fn mount_namespace() -> io::Result<()> {
-    unshare(CloneFlags::CLONE_NEWNS)?;
-    let flags = MsFlags::MS_REC | MsFlags::MS_SLAVE;
-    mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)?;
-    Ok(())
-}
-
-/// The daemon and the forker hold descriptors for every container; the containers themselves get the limit that the daemon was
-/// started with, which is returned.
-fn raise_descriptor_limit() -> io::Result<Rlimit> {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    if let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
-        warn!("limit of open descriptors stays at {soft}: {error}");
-    }
-    Ok(Rlimit {
-        kind: RlimitKind::Nofile,
-        soft: Some(soft),
-        hard: Some(hard),
-    })
 }
 
 /// From here on there are threads.

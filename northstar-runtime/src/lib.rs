@@ -23,5 +23,6 @@ pub mod storage;
 pub mod supervisor;
 
 mod daemon;
+mod startup;
 
 pub use daemon::{MountNamespace, RunError, run};

@@ -32,6 +32,7 @@ mod registry;
 #[cfg(test)]
 pub(crate) mod script;
 mod shutdown;
+mod uploads;
 mod works;
 
 pub(crate) use error::report;

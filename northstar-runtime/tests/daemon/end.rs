@@ -197,9 +197,14 @@ fn killed_daemon_takes_everything_but_cgroups_with_it() {
 }
 
 #[test]
-fn second_daemon_on_the_same_directory_is_refused() {
+fn second_daemon_on_the_same_directory_is_refused_and_touches_nothing() {
     let site = Site::new();
-    let app = site.shell("app", SLEEP, "", "");
+    let app = site.shell(
+        "app",
+        SLEEP,
+        "sockets: {control: {type: stream, mode: 0o600}}",
+        "",
+    );
     let daemon = site.daemon();
     assert_eq!(daemon.console().start(&app), None);
     let mut second = site
@@ -210,6 +215,7 @@ fn second_daemon_on_the_same_directory_is_refused() {
     let status = eventually("the end of the second", || second.try_wait().unwrap());
     assert_eq!(status.code(), Some(1));
     assert!(daemon.console().inspect(&app)["process"]["pid"].is_number());
+    assert!(site.path("run/sockets/app:0.0.1/control").exists());
 }
 
 #[test]

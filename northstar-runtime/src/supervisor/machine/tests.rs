@@ -68,12 +68,30 @@ impl Workshop for Bench {
         self.work.push(Work::Commit(container.clone()));
     }
 
-    fn describe(&self, _: &Entry<Self>) -> Inspection {
-        unimplemented!("no test inspects")
+    fn describe(&self, entry: &Entry<Self>) -> Inspection {
+        let (name, version) = ("app".parse().unwrap(), "1.0.0".parse().unwrap());
+        Inspection {
+            manifest: Arc::new(northstar_manifest::Manifest::new(name, version, 1, 1)),
+            repository: entry.facts.repository.clone(),
+            mounted: matches!(entry.image, Image::Mounted(())),
+            integrity: crate::supervisor::Protection::None,
+            skipped: entry.skipped.clone(),
+            process: None,
+        }
     }
 
-    fn measure(&mut self, _: &Container, _: Inspection, _: Reply<Result<Inspection, Error>>) {
-        unimplemented!("no test inspects")
+    fn measure(
+        &mut self,
+        _: &Container,
+        mut inspection: Inspection,
+        reply: Reply<Result<Inspection, Error>>,
+    ) {
+        inspection.process = Some(crate::supervisor::Process {
+            pid: 1,
+            uptime: std::time::Duration::ZERO,
+            statistics: crate::supervisor::Statistics::default(),
+        });
+        answer(reply, Ok(inspection));
     }
 
     fn publish(&mut self, event: Event) {
@@ -639,6 +657,25 @@ fn bad_end_of_a_critical_container_is_noticed() {
     end(&mut machine, "app:1.0.0", false);
     settle(&mut machine);
     assert_eq!(machine.take_critical(), None);
+}
+
+#[test]
+fn inspect_tells_what_is_there_now() {
+    let mut machine = machine();
+    let inspect = |machine: &mut Machine<Bench>, name: &str| {
+        let (reply, mut answer) = oneshot::channel();
+        machine.inspect(&container(name), reply);
+        answer.try_recv().unwrap()
+    };
+    let installed = inspect(&mut machine, "app:1.0.0").unwrap();
+    assert!(!installed.mounted && installed.process.is_none());
+    running(&mut machine, "app:1.0.0");
+    let started = inspect(&mut machine, "app:1.0.0").unwrap();
+    assert!(started.mounted && started.process.is_some());
+    assert!(matches!(
+        inspect(&mut machine, "none:1.0.0"),
+        Err(Error::InvalidContainer { .. })
+    ));
 }
 
 #[test]

@@ -1,0 +1,172 @@
+//! What has to be done before there are threads: directories, the lock on the run directory, clean-up behind a dead
+//! predecessor, the mount namespace, the forker.
+
+use crate::{
+    config::Config,
+    daemon::{MountNamespace, RunError},
+    launch::sockets,
+    storage::{Reaped, reap_stale},
+    supervisor::report,
+};
+use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, unshare},
+    sys::resource::{Resource, getrlimit, setrlimit},
+};
+use northstar_sandbox::{
+    cgroup::{Hierarchy, TopGroup},
+    plan::{Rlimit, RlimitKind},
+};
+use std::{
+    io,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+};
+use tracing::{info, warn};
+
+/// What is there when the threads start.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// The run directory, absolute.
+    pub(crate) run_dir: PathBuf,
+    pub(crate) hierarchy: Hierarchy,
+    /// The limit of open descriptors that the daemon was started with.
+    pub(crate) nofile: Rlimit,
+    pub(crate) forker: northstar_sandbox::Forker,
+}
+
+/// What is given back at the very end.
+#[derive(Debug)]
+pub(crate) struct Claimed {
+    /// The group of all containers.
+    top: TopGroup,
+    /// Nobody else uses the run directory as long as it is open.
+    _lock: OwnedFd,
+}
+
+impl Claimed {
+    /// Removes the group, if it was made by this daemon.
+    pub(crate) fn release(self) {
+        let path = self.top.path().to_owned();
+        if let Err(error) = self.top.remove() {
+            warn!("cgroup {}: {}", path.display(), report(&error));
+        }
+    }
+}
+
+/// Prepares everything, in this order: what is another daemon's is not touched before it is known that there is none.
+pub(crate) fn prepare(
+    config: &Config,
+    namespace: MountNamespace,
+) -> Result<(Prepared, Claimed), RunError> {
+    let run_dir = directories(config)?;
+    let lock = clean_up(&run_dir)?;
+    sockets::reset(&config.socket_dir).map_err(directory(&config.socket_dir))?;
+    let hierarchy = Hierarchy::detect().map_err(RunError::Cgroup)?;
+    for missing in hierarchy.missing() {
+        warn!("no cgroup controller {missing}: containers that need it will not start");
+    }
+    let claimed = Claimed {
+        top: top_group(&hierarchy, &config.cgroup)?,
+        _lock: lock,
+    };
+    let fork = || {
+        if namespace == MountNamespace::Own {
+            mount_namespace().map_err(RunError::MountNamespace)?;
+        }
+        let nofile = raise_descriptor_limit().map_err(RunError::Descriptors)?;
+        let forker = northstar_sandbox::Forker::spawn().map_err(RunError::Forker)?;
+        Ok((nofile, forker))
+    };
+    match fork() {
+        Ok((nofile, forker)) => Ok((
+            Prepared {
+                run_dir,
+                hierarchy,
+                nofile,
+                forker,
+            },
+            claimed,
+        )),
+        Err(error) => {
+            claimed.release();
+            Err(error)
+        }
+    }
+}
+
+/// Makes the directories. Returns the run directory's absolute path, which is the same in every working directory.
+fn directories(config: &Config) -> Result<PathBuf, RunError> {
+    for path in [
+        &config.run_dir,
+        &config.data_dir,
+        &config.log_dir,
+        &config.socket_dir,
+    ] {
+        std::fs::create_dir_all(path).map_err(directory(path))?;
+    }
+    config
+        .run_dir
+        .canonicalize()
+        .map_err(directory(&config.run_dir))
+}
+
+fn directory(path: &Path) -> impl Fn(io::Error) -> RunError {
+    move |source| RunError::Directory {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Locks the run directory and takes away what a dead daemon left in the kernel. The lock holds as long as the
+/// returned value lives.
+fn clean_up(run_dir: &Path) -> Result<OwnedFd, RunError> {
+    let reaped = reap_stale(run_dir).map_err(RunError::RunDirectory)?;
+    let Reaped {
+        mounts,
+        devices,
+        failures,
+        ..
+    } = &reaped;
+    for mount in mounts {
+        info!("removed the stale mount {}", mount.display());
+    }
+    for device in devices {
+        info!("removed the stale device {device}");
+    }
+    for failure in failures {
+        warn!("clean-up behind a dead daemon: {}", report(failure));
+    }
+    Ok(reaped.into_lock())
+}
+
+fn top_group(hierarchy: &Hierarchy, path: &Path) -> Result<TopGroup, RunError> {
+    let top = TopGroup::create(hierarchy, path).map_err(RunError::Cgroup)?;
+    if let Err(error) = top.clear() {
+        warn!("clean-up behind a dead daemon: {}", report(&error));
+    }
+    Ok(top)
+}
+
+/// A mount namespace that the host sees nothing of. It still follows the host: a disk that is unmounted there is not
+/// kept busy here, and network namespaces that appear there appear here.
+fn mount_namespace() -> io::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    let flags = MsFlags::MS_REC | MsFlags::MS_SLAVE;
+    mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)?;
+    Ok(())
+}
+
+/// The daemon and the forker hold descriptors for every container; the containers themselves get the limit that the daemon was
+/// started with, which is returned.
+fn raise_descriptor_limit() -> io::Result<Rlimit> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        warn!("limit of open descriptors stays at {soft}: {error}");
+    }
+    Ok(Rlimit {
+        kind: RlimitKind::Nofile,
+        soft: Some(soft),
+        hard: Some(hard),
+    })
+}
