@@ -3,11 +3,12 @@
 //! General ZIP readers disagree about duplicate names, data before or after the archive and
 //! headers that contradict each other, and every such difference is a way to show one content to
 //! the check and another one to the use. So nothing here searches or tolerates: from sizes,
-//! checksums and the comment follow all other bytes ([`layout`]), and a file that has one
+//! checksums and the comment follow all other bytes (`layout.rs`), and a file that has one
 //! byte elsewhere is not a package. What this module will never do: compression, encryption,
 //! zip64, data descriptors, more entries.
 
 mod layout;
+mod parse;
 mod read;
 mod write;
 
@@ -17,9 +18,8 @@ use std::io;
 use crate::limits;
 
 pub use layout::Layout;
-pub(crate) use layout::{
-    Frame, LOCAL_HEADER_SIZE, Record, TAIL_LIMIT, first_difference, local_header, parse_local,
-};
+pub(crate) use layout::{Frame, LOCAL_HEADER_SIZE, Record, TAIL_LIMIT, local_header};
+pub(crate) use parse::{first_difference, parse_local};
 pub use read::Archive;
 pub(crate) use write::{Contents, write};
 

@@ -4,10 +4,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use super::layout::{
-    DIRECTORY_LIMIT, END_RECORD_SIZE, END_SIGNATURE, Fields, Frame, Stated, first_difference,
-    parse_central,
-};
+use super::layout::{DIRECTORY_LIMIT, END_RECORD_SIZE, END_SIGNATURE, Frame};
+use super::parse::{Fields, Stated, first_difference, parse_central};
 use super::{ArchiveError, EntryName, ImageEntry, Layout, Record};
 use crate::limits;
 

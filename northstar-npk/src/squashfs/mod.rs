@@ -4,6 +4,7 @@
 //! same tree. What it does not do, and so neither does a package made here: extended attributes
 //! and hard links (equal files share their data instead).
 
+mod check;
 mod decompress;
 mod lzo;
 mod mount_points;
@@ -19,8 +20,9 @@ use std::str::FromStr;
 
 use backhand::BackhandError;
 
+pub(crate) use check::{Expected, check};
+pub(crate) use read::open;
 pub use read::{Entry, EntryKind, list};
-pub(crate) use read::{Expected, check, open};
 pub(crate) use tree::{Node, NodeKind, Tree};
 pub(crate) use write::{Attributes, Written, write};
 

@@ -1,20 +1,16 @@
-//! Listing an image and comparing it with what was put into it.
+//! Opening and listing an image.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use backhand::kind::Kind;
-use backhand::{BackhandError, FilesystemReader, InnerNode, Node as ImageNode, SquashfsFileReader};
-use sha2::{Digest, Sha256};
+use backhand::{FilesystemReader, InnerNode, Node as ImageNode, SquashfsFileReader};
 
+use super::SquashfsError;
 use super::decompress::READING;
-use super::write::{Attributes, Written};
-use super::{NodeKind, SquashfsError, Tree};
 use crate::package::Image;
-use crate::signature::Hash;
 
 /// One file of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,117 +122,6 @@ fn device_numbers(number: u32) -> (u32, u32) {
     (major, minor)
 }
 
-/// Size and hash of the content of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Content {
-    pub size: u64,
-    pub hash: Hash,
-}
-
-/// What an image has to hold.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Expected<'a> {
-    pub tree: &'a Tree,
-    pub attributes: Attributes,
-    pub written: &'a Written,
-}
-
-/// Reads all of an image back and compares it with what went into it.
-pub(crate) fn check(
-    file: &File,
-    image: &Image,
-    expected: Expected<'_>,
-) -> Result<(), SquashfsError> {
-    let reader = open(file, image)?;
-    let mut left: BTreeMap<&Path, _> = expected
-        .tree
-        .0
-        .iter()
-        .map(|(path, node)| (path.as_path(), node))
-        .collect();
-    for found in reader.files() {
-        let path = found.fullpath.strip_prefix("/").unwrap_or(&found.fullpath);
-        let differs = |what| SquashfsError::Differs {
-            path: found.fullpath.clone(),
-            what,
-        };
-        let node = left
-            .remove(path)
-            .ok_or_else(|| differs("unexpected file"))?;
-        let entry = entry(found);
-        let attributes = Attributes {
-            uid: entry.uid,
-            gid: entry.gid,
-            mtime: entry.mtime,
-        };
-        if attributes != expected.attributes {
-            return Err(differs("owner or time"));
-        }
-        if entry.mode != node.mode {
-            return Err(differs("mode"));
-        }
-        let same = match (&node.kind, &entry.kind, &found.inner) {
-            (NodeKind::Directory, EntryKind::Directory, _) => true,
-            (NodeKind::Symlink(expected), EntryKind::Symlink { target }, _) => expected == target,
-            (NodeKind::Fifo, EntryKind::Fifo, _) => true,
-            (NodeKind::Socket, EntryKind::Socket, _) => true,
-            (
-                NodeKind::CharacterDevice { major, minor },
-                EntryKind::CharacterDevice {
-                    major: found_major,
-                    minor: found_minor,
-                },
-                _,
-            ) => (major, minor) == (found_major, found_minor),
-            (NodeKind::File(_), EntryKind::File { .. }, InnerNode::File(file)) => {
-                let content = content(&reader, file, &found.fullpath)?;
-                expected.written.contents.get(path) == Some(&content)
-            }
-            _ => false,
-        };
-        if !same {
-            return Err(differs("content"));
-        }
-    }
-    match left.first_key_value() {
-        None => Ok(()),
-        Some((path, _)) => Err(SquashfsError::Differs {
-            path: Path::new("/").join(path),
-            what: "missing file",
-        }),
-    }
-}
-
-fn content(
-    reader: &FilesystemReader<'_>,
-    file: &SquashfsFileReader,
-    path: &Path,
-) -> Result<Content, SquashfsError> {
-    let failed = |source| SquashfsError::ReadFile {
-        path: path.to_owned(),
-        source,
-    };
-    let mut source = reader
-        .file(file)
-        .reader_checked()
-        .map_err(|error: BackhandError| failed(io::Error::other(error.to_string())))?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 128 * 1024];
-    let mut size = 0;
-    loop {
-        let read = source.read(&mut buffer).map_err(failed)?;
-        if read == 0 {
-            break;
-        }
-        hasher.update(buffer.get(..read).unwrap_or_default());
-        size += read as u64;
-    }
-    Ok(Content {
-        size,
-        hash: hasher.finalize().into(),
-    })
-}
-
 /// A part of a file as a stream of its own, read by position.
 struct Section<'a> {
     file: &'a File,
@@ -273,6 +158,7 @@ impl Seek for Section<'_> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::Path;
     use std::process::Command;
 
     use super::*;

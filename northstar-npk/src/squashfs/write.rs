@@ -14,7 +14,7 @@ use backhand::{
 };
 use sha2::{Digest, Sha256};
 
-use super::read::Content;
+use super::check::Content;
 use super::stored::{self, STORED};
 use super::{Compression, Node, NodeKind, SquashfsError, Tree};
 use crate::limits::BLOCK_U64;
