@@ -1,4 +1,4 @@
-//! Repositories: where packages are kept, how they get there and how they are found.
+//! Repositories: where packages are kept, how they get there and how they leave.
 //!
 //! A repository is a directory or memory. With a key, every package in it was signed with it, and nothing of a
 //! package is interpreted before its signature was checked; without one, packages are trusted as they are. An entry
@@ -28,7 +28,7 @@ use capacity::Capacity;
 pub use capacity::Claims;
 use directory::Directory;
 pub use error::{InstallError, OpenError, RejectReason, Rejected, RemoveError};
-pub use package::{InstalledPackage, newest_match};
+pub use package::InstalledPackage;
 pub use staging::{Staged, Staging};
 use store::Store;
 

@@ -1,8 +1,8 @@
-//! An installed package, and which one answers to a requirement.
+//! An installed package.
 
 use std::{ffi::OsString, sync::Arc};
 
-use northstar_manifest::{Container, Manifest, Name, VersionReq};
+use northstar_manifest::{Container, Manifest};
 
 use super::{
     RepositoryId,
@@ -29,17 +29,4 @@ pub struct InstalledPackage {
     pub(super) entry: Option<OsString>,
     pub(super) _share: Share,
     pub(super) _claim: Claim,
-}
-
-/// The package with the highest version that meets `requirement`, as Cargo reads it: a pre-release only meets a
-/// requirement that names a pre-release of the same version.
-pub fn newest_match<'a>(
-    packages: impl IntoIterator<Item = &'a Arc<InstalledPackage>>,
-    name: &Name,
-    requirement: &VersionReq,
-) -> Option<&'a Arc<InstalledPackage>> {
-    let matching = packages.into_iter().filter(|package| {
-        package.container.name() == name && requirement.matches(package.container.version())
-    });
-    matching.max_by(|a, b| a.container.version().cmp(b.container.version()))
 }

@@ -10,7 +10,6 @@
 mod fixture;
 mod install;
 mod load;
-mod matching;
 mod memory;
 mod removal;
 #[path = "../support/mod.rs"]
