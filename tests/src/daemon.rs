@@ -149,6 +149,18 @@ impl Daemon {
         })
     }
 
+    /// Waits until a container has written its last line and returns all lines of its standard output before that.
+    ///
+    /// # Panics
+    /// If the end of the output does not come.
+    pub fn complete_output(&self, container: &str) -> Vec<String> {
+        const LAST: &str = "end of output";
+        self.expect_output(container, |line| line == LAST);
+        let mut lines = self.output(container, Stream::Stdout);
+        lines.retain(|line| line != LAST);
+        lines
+    }
+
     /// What the daemon has written, for the message of a failed assertion.
     #[must_use]
     pub fn log(&self) -> String {

@@ -18,6 +18,7 @@ pub struct Package {
     mounts: Vec<(String, String)>,
     fields: Vec<String>,
     files: Vec<(String, String)>,
+    links: Vec<(String, String)>,
 }
 
 impl Package {
@@ -31,6 +32,7 @@ impl Package {
             mounts: Vec::new(),
             fields: Vec::new(),
             files: Vec::new(),
+            links: Vec::new(),
         }
         .mount("/dev", "{type: dev}")
         .mount("/proc", "{type: proc}")
@@ -46,6 +48,7 @@ impl Package {
             mounts: Vec::new(),
             fields: Vec::new(),
             files: vec![(file.into(), content.into())],
+            links: Vec::new(),
         }
     }
 
@@ -81,6 +84,13 @@ impl Package {
     #[must_use]
     pub fn file(mut self, path: &str, content: &str) -> Self {
         self.files.push((path.into(), content.into()));
+        self
+    }
+
+    /// Adds a symbolic link to the image.
+    #[must_use]
+    pub fn link(mut self, path: &str, target: &str) -> Self {
+        self.links.push((path.into(), target.into()));
         self
     }
 
@@ -138,6 +148,10 @@ impl Package {
             let parent = path.parent().expect("a file lies in a directory");
             fs::create_dir_all(parent).expect("the file's directory can be made");
             fs::write(path, content).expect("the file can be written");
+        }
+        for (path, target) in &self.links {
+            std::os::unix::fs::symlink(target, root.join(path.trim_start_matches('/')))
+                .expect("the link can be made");
         }
         let manifest = work.path().join("manifest.yaml");
         fs::write(&manifest, self.manifest()).expect("the manifest can be written");

@@ -90,7 +90,7 @@ fn cargo(arguments: &[&str], static_for: Option<&str>) {
         let name = triple.to_uppercase().replace('-', "_");
         command.env(
             format!("CARGO_TARGET_{name}_RUSTFLAGS"),
-            "-C target-feature=+crt-static",
+            "-C target-feature=+crt-static -C strip=symbols",
         );
     }
     let status = command.status().expect("cargo runs");

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use northstar_tests::{Integrity, Site, Stream, programs::workspace, residue};
+use northstar_tests::{Integrity, Site, programs::workspace, residue};
 use serde_json::{Value, json};
 
 fn fixture(name: &str) -> PathBuf {
@@ -39,10 +39,9 @@ fn run_reference_packages(integrity: Integrity) -> Vec<String> {
         console.expect_exit("fixture-app:0.0.1"),
         json!({"exit": {"code": 7}})
     );
-    assert_eq!(
-        daemon.output("fixture-app:0.0.1", Stream::Stdout),
-        ["hello from a 0.9.2 package"]
-    );
+    daemon.expect_output("fixture-app:0.0.1", |line| {
+        line == "hello from a 0.9.2 package"
+    });
     let devices = verity_devices();
     daemon.stop();
     devices
@@ -196,7 +195,7 @@ fn inspect_says_what_protects_a_container() {
     let daemon = site.start();
     let data = daemon.console().inspect("app:0.0.1");
     assert_eq!(
-        data.get("integrity").and_then(Value::as_str),
+        data.pointer("/integrity/mode").and_then(Value::as_str),
         Some("full-read"),
         "{data}"
     );

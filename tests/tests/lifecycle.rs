@@ -1,6 +1,6 @@
 //! Start, watch, stop, unmount: the life of a container as a client sees it, and the error of each wrong request.
 
-use northstar_tests::{Package, Site, Stream, eventually};
+use northstar_tests::{Package, Site, eventually};
 use serde_json::{Value, json};
 
 #[test]
@@ -207,8 +207,7 @@ fn start_environment_is_merged() {
         json!({"start": {"ok": {"container": "app:0.0.1"}}})
     );
     console.expect_exit("app:0.0.1");
-    daemon.expect_output("app:0.0.1", |line| line == "NORTHSTAR_CONTAINER=app:0.0.1");
-    let output = daemon.output("app:0.0.1", Stream::Stdout);
+    let output = daemon.complete_output("app:0.0.1");
     for wanted in [
         "KEPT=manifest",
         "CHANGED=start",

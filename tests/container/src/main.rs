@@ -19,13 +19,13 @@ const USAGE: &str = "exit N | print WORD.. | wait | ignore-term | abort | cat PA
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match run(&words) {
-        Ok(code) => code,
-        Err(error) => {
-            println!("error {error}");
-            ExitCode::from(99)
-        }
-    }
+    let code = run(&words).unwrap_or_else(|error| {
+        println!("error {error}");
+        ExitCode::from(99)
+    });
+    // The log is written by another process: this line tells a reader that nothing more will come.
+    println!("end of output");
+    code
 }
 
 fn run(words: &[&str]) -> io::Result<ExitCode> {
