@@ -28,6 +28,10 @@ use tracing::debug;
 /// Who a client outside of all containers is.
 const EXTERN: &str = "extern:0.0.0";
 
+/// Most containers in one request. Far more than there are in a system, far less than fit into a line: a line takes
+/// little memory, a hundred thousand containers being mounted do not.
+const MAX_CONTAINERS: usize = 1024;
+
 /// Why there are no more requests.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum End {
@@ -43,6 +47,8 @@ pub(super) enum End {
     Malformed(#[from] codec::CodecError),
     #[error("a message is no request")]
     NotRequest,
+    #[error("a request names {0} containers, at most {MAX_CONTAINERS} are served")]
+    TooManyContainers(usize),
     #[error(transparent)]
     Stream(#[from] StreamError),
     #[error(transparent)]
@@ -129,6 +135,11 @@ impl<R: AsyncRead + Unpin> Requests<'_, R> {
     }
 
     async fn perform(&mut self, request: Request) -> Result<Answer, End> {
+        if let Request::Mount { containers } | Request::Umount { containers } = &request
+            && containers.len() > MAX_CONTAINERS
+        {
+            return Err(End::TooManyContainers(containers.len()));
+        }
         let permission = permissions::required(&request);
         if !self.client.permissions.contains(permission) {
             debug!("{}: has no permission {permission}", self.client.peer);

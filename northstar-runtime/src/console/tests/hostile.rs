@@ -66,6 +66,30 @@ async fn a_line_as_long_as_it_may_be_is_served() {
 }
 
 #[tokio::test]
+async fn a_request_about_too_many_containers_is_not_served() {
+    let server = Setup::default().start().await;
+    for (verb, count) in [
+        ("mount", 1024),
+        ("umount", 1024),
+        ("mount", 1025),
+        ("umount", 1025),
+    ] {
+        let mut client = server.tcp().await.connect().await;
+        let containers = vec![r#""app:1.0.0""#; count].join(",");
+        let line = format!(r#"{{"{verb}":{{"containers":[{containers}]}}}}"#);
+        client.send(&request(&line)).await;
+        match client.next().await {
+            Some(answer) => {
+                assert_eq!(count, 1024);
+                assert_eq!(answer["response"][verb].as_array().unwrap().len(), 1024);
+            }
+            None => assert_eq!(count, 1025),
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_client_that_never_reads_is_disconnected() {
     let mut setup = Setup::default();
     setup.options.stall_timeout = Duration::from_millis(200);
