@@ -3,7 +3,7 @@
 //!
 //! It uses a [`Handle`] like any client, so that clients and autostart meet only in the admission.
 
-use super::{Handle, StartOverrides, shutdown::Stop};
+use super::{Error, Handle, StartOverrides, shutdown::Stop};
 use crate::{config::Config, repository::InstalledPackage};
 use northstar_manifest::{Autostart, Container};
 use std::{
@@ -89,6 +89,10 @@ async fn start(
         autostart,
     ) {
         (Ok(()), _) => info!("autostarted {container}"),
+        // A client was faster.
+        (Err(Error::StartContainerStarted { container: running }), _) => {
+            info!("autostart of {container}: {running} runs already");
+        }
         (Err(error), Autostart::Relaxed) => {
             warn!("autostart of {container}: {}", error.report());
         }

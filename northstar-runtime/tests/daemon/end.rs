@@ -140,18 +140,36 @@ fn critical_container_that_fails_ends_the_daemon() {
 #[test]
 fn critical_container_may_end_well() {
     let site = Site::new();
-    let app = site.shell("app", "exit 0", "autostart: critical", "");
+    let script = "echo x >> /data/runs";
+    let app = site.shell("app", script, "autostart: critical", DATA);
     let daemon = site.daemon();
     let mut console = daemon.console();
-    // It may have ended before the console was there.
-    if console.inspect(&app)["process"].is_object() {
-        assert_eq!(console.exit_of(&app), json!({"exit": {"code": 0}}));
-    }
-    eventually("the end of the autostart", || {
-        console.start(&app).is_none().then_some(())
+    eventually("the autostart", || {
+        site.path("data/default/app/runs").exists().then_some(())
     });
-    assert_eq!(console.exit_of(&app), json!({"exit": {"code": 0}}));
-    assert_eq!(console.request(json!("list"))["list"], json!([app]));
+    eventually("the end of the container", || {
+        console.inspect(&app)["process"].is_null().then_some(())
+    });
+    assert_eq!(console.start(&app), None);
+    eventually("the second end", || {
+        let runs = std::fs::read_to_string(site.path("data/default/app/runs")).unwrap();
+        (runs.lines().count() == 2).then_some(())
+    });
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(code(&daemon.wait()), Some(0));
+}
+
+#[test]
+fn client_may_be_faster_than_the_autostart() {
+    let site = Site::new();
+    let app = site.shell("app", SLEEP, "autostart: critical", "");
+    let daemon = site.daemon();
+    let mut console = daemon.console();
+    let started = json!({"start_container_started": {"container": app}});
+    let answer = console.start(&app);
+    assert!(answer.is_none() || answer == Some(started), "{answer:?}");
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(code(&daemon.wait()), Some(0));
 }
 
 #[test]
