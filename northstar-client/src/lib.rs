@@ -28,6 +28,7 @@ mod endpoint;
 mod error;
 mod install;
 mod notifications;
+mod requests;
 #[cfg(test)]
 mod tests;
 

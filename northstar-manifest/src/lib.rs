@@ -15,10 +15,12 @@ mod cgroups;
 mod compat;
 mod console;
 mod container;
+mod device;
 mod error;
 mod io;
 mod manifest;
 mod mount;
+mod mount_options;
 mod name;
 mod network;
 mod outline;
@@ -38,17 +40,16 @@ mod yaml;
 
 pub use autostart::Autostart;
 pub use capability::Capability;
-pub use cgroups::{
-    BlkIo, BlkIoThrottle, BlkIoWeight, CGroups, Cpu, DeviceAccess, DeviceKind, DeviceRule, Memory,
-    Pids,
-};
+pub use cgroups::{BlkIo, BlkIoThrottle, BlkIoWeight, CGroups, Cpu, Memory, Pids};
 pub use compat::{Compatible, Difference};
 pub use console::Console;
 pub use container::{Container, InvalidContainer};
+pub use device::{DeviceAccess, DeviceKind, DeviceRule, InvalidDeviceAccess};
 pub use error::{Construct, FieldError, ManifestError, Problem};
 pub use io::{Io, Output};
 pub use manifest::Manifest;
-pub use mount::{Mount, MountOptions};
+pub use mount::Mount;
+pub use mount_options::{MountOptions, UnknownMountOption};
 pub use name::{InvalidName, Name};
 pub use network::Network;
 pub use permission::{Permission, Permissions, UnknownPermission};

@@ -1,0 +1,298 @@
+//! One method per request.
+
+use std::path::Path;
+
+use northstar_api::{
+    Container, ContainerResult, InspectData, InspectResult, InstallResult, Name, RepositoryId,
+    Request, Response, Token, VerificationResult,
+};
+use tokio::{fs::File, io::AsyncRead};
+
+use crate::{Client, RequestError, StartOptions};
+
+impl Client {
+    async fn ask<T>(
+        &self,
+        request: Request,
+        read: impl FnOnce(Response) -> Result<T, RequestError>,
+    ) -> Result<T, RequestError> {
+        accept(self.request(request).await?.response, read)
+    }
+
+    /// Who this client is to the server: its container, or `extern:0.0.0` outside.
+    ///
+    /// # Errors
+    ///
+    /// See [`RequestError`].
+    pub async fn ident(&self) -> Result<Container, RequestError> {
+        self.ask(Request::Ident, |response| match response {
+            Response::Ident(container) => Ok(container),
+            other => Err(unexpected(other)),
+        })
+        .await
+    }
+
+    /// The installed containers.
+    ///
+    /// # Errors
+    ///
+    /// See [`RequestError`].
+    pub async fn list(&self) -> Result<Vec<Container>, RequestError> {
+        self.ask(Request::List, |response| match response {
+            Response::List(containers) => Ok(containers),
+            other => Err(unexpected(other)),
+        })
+        .await
+    }
+
+    /// The repositories.
+    ///
+    /// # Errors
+    ///
+    /// See [`RequestError`].
+    pub async fn repositories(&self) -> Result<Vec<RepositoryId>, RequestError> {
+        self.ask(Request::Repositories, |response| match response {
+            Response::Repositories(repositories) => Ok(repositories),
+            other => Err(unexpected(other)),
+        })
+        .await
+    }
+
+    /// Manifest and state of a container.
+    ///
+    /// # Errors
+    ///
+    /// See [`RequestError`].
+    pub async fn inspect(&self, container: Container) -> Result<InspectData, RequestError> {
+        self.ask(Request::Inspect { container }, |response| match response {
+            Response::Inspect(InspectResult::Ok { data, .. }) => Ok(*data),
+            Response::Inspect(InspectResult::Error { error, .. }) => Err(error.into()),
+            other => Err(unexpected(other)),
+        })
+        .await
+    }
+
+    /// Mounts containers. The results are in the order of `containers`.
+    ///
+    /// # Errors
+    ///
+    /// See [`RequestError`]; what is wrong with a single container is in its result.
+    pub async fn mount(
+        &self,
+        containers: impl IntoIterator<Item = Container>,
+    ) -> Result<Vec<ContainerResult>, RequestError> {
+        let containers = containers.into_iter().collect();
+        self.ask(Request::Mount { containers }, |response| match response {
+            Response::Mount(results) => Ok(results),
+            other => Err(unexpected(other)),
+        })
+        .await
+    }
+
+    /// Unmounts containers. The results are in the order of `containers`.
+    ///
+    /// # Errors
+    ///
+    /// See [`RequestError`]; what is wrong with a single container is in its result.
+    pub async fn umount(
+        &self,
+        containers: impl IntoIterator<Item = Container>,
+    ) -> Result<Vec<ContainerResult>, RequestError> {
+        let containers = containers.into_iter().collect();
+        self.ask(Request::Umount { containers }, |response| match response {
+            Response::Umount(results) => Ok(results),
+            other => Err(unexpected(other)),
+        })
+        .await
+    }
+
+    /// Starts a container as its manifest says. Its program is running when this returns.
+    ///
+    /// # Errors
+    ///
+    /// See [`RequestError`].
+    pub async fn start(&self, container: Container) -> Result<(), RequestError> {
+        self.start_with(container, StartOptions::default()).await
+    }
+
+    /// Starts a container in another way than its manifest says.
+    ///
+    /// # Errors
+    ///
+    /// See [`RequestError`].
+    pub async fn start_with(
+        &self,
+        container: Container,
+        options: StartOptions,
+    ) -> Result<(), RequestError> {
+        let StartOptions {
+            init,
+            arguments,
+            environment,
+        } = options;
+        let request = Request::Start {
+            container,
+            init,
+            arguments,
+            environment,
+        };
+        self.ask(request, |response| match response {
+            Response::Start(result) => done(result),
+            other => Err(unexpected(other)),
+        })
+        .await
+    }
+
+    /// Sends the signal with the number `signal` to a container.
+    ///
+    /// # Errors
+    ///
+    /// See [`RequestError`].
+    pub async fn kill(&self, container: Container, signal: i32) -> Result<(), RequestError> {
+        self.ask(
+            Request::Kill { container, signal },
+            |response| match response {
+                Response::Kill(result) => done(result),
+                other => Err(unexpected(other)),
+            },
+        )
+        .await
+    }
+
+    /// Installs the package that is the first `size` bytes of `reader`. `progress` is called with the
+    /// number of bytes sent so far.
+    ///
+    /// The whole package is sent even if the future is dropped meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// See [`RequestError`]. If `reader` fails or ends early, the connection is closed, since the server
+    /// waits for bytes that will not come.
+    pub async fn install(
+        &self,
+        repository: impl Into<RepositoryId>,
+        size: u64,
+        reader: impl AsyncRead + Send + Unpin + 'static,
+        progress: impl FnMut(u64) + Send + 'static,
+    ) -> Result<Container, RequestError> {
+        let answer = self
+            .request_install(repository.into(), size, reader, progress)
+            .await?;
+        accept(answer.response, |response| match response {
+            Response::Install(InstallResult::Ok { container }) => Ok(container),
+            Response::Install(InstallResult::Error { error }) => Err(error.into()),
+            other => Err(unexpected(other)),
+        })
+    }
+
+    /// Installs the package in the file `path`. `progress` is called with the number of bytes sent so
+    /// far.
+    ///
+    /// # Errors
+    ///
+    /// See [`Client::install`]; [`RequestError::Package`] if the file cannot be opened.
+    pub async fn install_file(
+        &self,
+        repository: impl Into<RepositoryId>,
+        path: &Path,
+        progress: impl FnMut(u64) + Send + 'static,
+    ) -> Result<Container, RequestError> {
+        let error = |source| RequestError::Package {
+            path: path.to_owned(),
+            source,
+        };
+        let file = File::open(path).await.map_err(error)?;
+        let size = file.metadata().await.map_err(error)?.len();
+        self.install(repository, size, file, progress).await
+    }
+
+    /// Removes a container from its repository, with its persistent data if `wipe`.
+    ///
+    /// # Errors
+    ///
+    /// See [`RequestError`].
+    pub async fn uninstall(&self, container: Container, wipe: bool) -> Result<(), RequestError> {
+        self.ask(
+            Request::Uninstall { container, wipe },
+            |response| match response {
+                Response::Uninstall(result) => done(result),
+                other => Err(unexpected(other)),
+            },
+        )
+        .await
+    }
+
+    /// Creates a token that `target` can verify, who has to know `shared` too.
+    ///
+    /// # Errors
+    ///
+    /// See [`RequestError`].
+    pub async fn create_token(&self, target: Name, shared: Vec<u8>) -> Result<Token, RequestError> {
+        self.ask(
+            Request::TokenCreate { target, shared },
+            |response| match response {
+                Response::Token(token) => Ok(token),
+                other => Err(unexpected(other)),
+            },
+        )
+        .await
+    }
+
+    /// Verifies that `user` created `token` for this client and with `shared`.
+    ///
+    /// # Errors
+    ///
+    /// See [`RequestError`].
+    pub async fn verify_token(
+        &self,
+        token: Token,
+        user: Name,
+        shared: Vec<u8>,
+    ) -> Result<VerificationResult, RequestError> {
+        self.ask(
+            Request::TokenVerify {
+                token,
+                user,
+                shared,
+            },
+            |response| match response {
+                Response::TokenVerification(result) => Ok(result),
+                other => Err(unexpected(other)),
+            },
+        )
+        .await
+    }
+
+    /// Ends the daemon.
+    ///
+    /// # Errors
+    ///
+    /// See [`RequestError`].
+    pub async fn shutdown(&self) -> Result<(), RequestError> {
+        self.ask(Request::Shutdown, |response| match response {
+            Response::Shutdown => Ok(()),
+            other => Err(unexpected(other)),
+        })
+        .await
+    }
+}
+
+fn accept<T>(
+    response: Response,
+    read: impl FnOnce(Response) -> Result<T, RequestError>,
+) -> Result<T, RequestError> {
+    match response {
+        Response::PermissionDenied(request) => {
+            Err(RequestError::PermissionDenied(Box::new(request)))
+        }
+        response => read(response),
+    }
+}
+
+fn done(result: ContainerResult) -> Result<(), RequestError> {
+    result.into_result().map(drop).map_err(RequestError::Server)
+}
+
+fn unexpected(response: Response) -> RequestError {
+    RequestError::Unexpected(Box::new(response))
+}
