@@ -17,7 +17,8 @@ use crate::{build::Programs, packages, process, workspace::Workspace};
 const REPOSITORY: &str = "target/northstar/repository";
 
 /// The key pair of the examples, relative to the root of the workspace. Both are public: they protect nothing.
-const KEY: &str = "examples/northstar.key";
+pub const KEY: &str = "examples/northstar.key";
+/// See [`KEY`].
 pub const PUBLIC_KEY: &str = "examples/northstar.pub";
 
 /// Options of `cargo xtask examples`.

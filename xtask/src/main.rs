@@ -4,6 +4,7 @@
 //! `packages` sees that the Debian packages a task needs are there. Nothing in here links against the
 //! daemon, so that xtask builds on a machine which still lacks the daemon's build packages.
 
+mod bench;
 mod build;
 mod check;
 mod demo;
@@ -28,6 +29,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Measure the start of containers and the mounting of packages.
+    Bench(bench::Arguments),
     /// Check format, lints, documentation, unsafe code, scripts and dependencies.
     Check(check::Arguments),
     /// Show the whole way of a package: build, pack, sign, start, kill, tamper, shut down.
@@ -48,6 +51,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
+        Task::Bench(arguments) => bench::main(arguments),
         Task::Check(arguments) => check::main(arguments),
         Task::Demo(arguments) => demo::main(arguments),
         Task::DemoShow(stage) => demo::show(stage),

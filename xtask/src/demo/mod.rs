@@ -24,7 +24,7 @@ use crate::{
     workspace::Workspace,
 };
 
-pub use show::main as show;
+pub use show::{integrity, main as show};
 
 /// Options of `cargo xtask demo`.
 #[derive(Debug, clap::Args)]

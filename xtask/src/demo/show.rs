@@ -112,7 +112,7 @@ pub fn main(stage: Stage) -> Result<ExitCode> {
 }
 
 /// The best this kernel can do. Loading the module is harmless, and a kernel that has it built in says so too.
-fn integrity() -> &'static str {
+pub fn integrity() -> &'static str {
     let _ = Command::new("modprobe")
         .arg("dm_verity")
         .stderr(Stdio::null())

@@ -18,6 +18,9 @@ use serde::{Deserialize, Serialize};
 /// Name of the serial port in the guest.
 pub const PORT: &str = "org.northstar.agent";
 
+/// The guest's folder whose files are brought out of it.
+pub const OUT: &str = "/run/northstar-vm/exchange/out";
+
 /// More than any record needs; a longer one means that the stream is out of step.
 const MAX_LEN: usize = 1 << 20;
 
@@ -30,7 +33,7 @@ const GUEST_VARIABLES: &[(&str, &str)] = &[
     // There is no network beyond the loopback interface.
     ("CARGO_NET_OFFLINE", "true"),
     // Receives the files that are to outlive the guest.
-    ("NORTHSTAR_VM_OUT", "/run/northstar-vm/exchange/out"),
+    ("NORTHSTAR_VM_OUT", OUT),
     // A plain tmpfs: the root is an overlay, whose files change identity when first written.
     ("TMPDIR", "/run/tmp"),
 ];

@@ -32,7 +32,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{packages, workspace::Workspace};
-pub use channel::Request;
+pub use channel::{OUT, Request};
 
 /// Options of `cargo xtask vm`.
 #[derive(Debug, clap::Args)]
