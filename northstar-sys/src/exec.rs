@@ -5,6 +5,7 @@
 
 use std::ffi::{CStr, CString, c_char};
 use std::fmt;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
 /// A program with its arguments and environment in the form execve(2) takes.
@@ -37,11 +38,35 @@ impl Program {
         // and all of it is owned by `self`, which outlives the call.
         let _minus_one =
             unsafe { libc::execve(self.path.as_ptr(), self.argv.as_ptr(), self.envp.as_ptr()) };
-        // SAFETY: __errno_location always returns a valid pointer to this thread's errno.
-        let location = unsafe { libc::__errno_location() };
-        // SAFETY: `location` is this thread's errno, which nothing else touches meanwhile.
-        unsafe { ptr::read(location) }
+        errno()
     }
+
+    /// Replaces this process by the program in `file` instead of the one at the path, for example
+    /// a sealed memory file. Returns only on failure, with the errno of execveat(2). Neither
+    /// allocates nor locks.
+    pub fn execute_file(&self, file: BorrowedFd<'_>) -> i32 {
+        // SAFETY: the empty path and every string are NUL-terminated, both arrays end in a null
+        // pointer, all of it outlives the call, and `file` is open for the duration of it.
+        let _minus_one = unsafe {
+            libc::syscall(
+                libc::SYS_execveat,
+                file.as_raw_fd(),
+                c"".as_ptr(),
+                self.argv.as_ptr(),
+                self.envp.as_ptr(),
+                libc::AT_EMPTY_PATH,
+            )
+        };
+        errno()
+    }
+}
+
+/// The reason of the last failed call, without taking memory.
+fn errno() -> i32 {
+    // SAFETY: __errno_location always returns a valid pointer to this thread's errno.
+    let location = unsafe { libc::__errno_location() };
+    // SAFETY: `location` is this thread's errno, which nothing else touches meanwhile.
+    unsafe { ptr::read(location) }
 }
 
 impl fmt::Debug for Program {
@@ -85,6 +110,15 @@ mod tests {
     fn missing_program_answers_enoent() {
         let program = Program::new(c"/nonexistent/program".into(), vec![c"x".into()], vec![]);
         assert_eq!(program.execute(), libc::ENOENT);
+    }
+
+    #[test]
+    fn file_without_a_program_answers_enoexec() {
+        use std::os::fd::AsFd;
+        let content = crate::memfd::Content::Program;
+        let file = crate::memfd::sealed("test", b"no program", content).unwrap();
+        let program = Program::new(c"ignored".into(), vec![c"x".into()], vec![]);
+        assert_eq!(program.execute_file(file.as_fd()), libc::ENOEXEC);
     }
 
     #[test]
