@@ -1,116 +1,24 @@
-//! From the configuration as written to the one the daemon works with.
+//! Listeners and the limits of their connections.
 
-use super::RepositoryId;
-use super::{
+use super::{MILLISECOND, path};
+use crate::config::{
     ConfigError, ValueError,
     address::{self, Url},
-    checked::{
-        Address, Config, ConnectionOptions, Debug, Integrity, Listener, ListenerOptions,
-        MAX_REQUEST_SIZE, Missing, Peer, Perf, Repository, Storage, Strace, StraceOutput,
-    },
+    checked::{Address, ConnectionOptions, Listener, ListenerOptions, MAX_REQUEST_SIZE, Peer},
     raw,
     value::{self, At},
 };
 use northstar_manifest::Permissions;
-use std::{
-    num::{NonZeroU32, NonZeroUsize},
-    os::unix::ffi::OsStrExt,
-    path::{Component, Path, PathBuf},
-    time::Duration,
-};
+use std::{num::NonZeroU32, time::Duration};
 
-/// Largest buffers: far beyond use, far below what an allocation could fail on.
-const MAX_BUFFER: u64 = 1 << 20;
 /// More requests per second than can be told from no limit.
 const MAX_RATE: u64 = 1_000_000_000;
-const MILLISECOND: Duration = Duration::from_millis(1);
-const HOUR: Duration = Duration::from_secs(3600);
-const MIB: u64 = 1024 * 1024;
-/// What a memory repository may hold if nothing is said: memory is never unlimited by default.
-const MEM_CAPACITY_NUM: u32 = 128;
-const MEM_CAPACITY_SIZE: u64 = 512 * MIB;
-
-pub(super) fn config(raw: raw::Raw) -> Result<Config, ConfigError> {
-    let run_dir = path("run_dir", raw.run_dir)?;
-    let or_below_run_dir = |key: &str, given: Option<PathBuf>, name: &str| match given {
-        Some(given) => path(key, given),
-        None => Ok(run_dir.join(name)),
-    };
-    let (console, tables_options) = console(raw.console)?;
-    let container_options = raw.container_console_options.map_or_else(
-        || Ok(tables_options),
-        |options| {
-            for_containers("container_console_options", &options)?;
-            connection_options(
-                "container_console_options",
-                &options,
-                ConnectionOptions::for_containers(),
-            )
-        },
-    )?;
-    let parallel = value::number("mount_parallel", raw.mount_parallel, 10, 1, 1024)?;
-    Ok(Config {
-        console,
-        container_console_options: container_options,
-        data_dir: path("data_dir", raw.data_dir)?,
-        log_dir: or_below_run_dir("log_dir", raw.log_dir, "logs")?,
-        socket_dir: or_below_run_dir("socket_dir", raw.socket_dir, "sockets")?,
-        mount_parallel: usize::try_from(parallel)
-            .ok()
-            .and_then(NonZeroUsize::new)
-            .unwrap_or(NonZeroUsize::MIN),
-        cgroup: cgroup(raw.cgroup)?,
-        stop_timeout: value::duration(
-            "stop_timeout",
-            raw.stop_timeout.as_deref(),
-            Duration::from_secs(5),
-            Duration::ZERO..=HOUR,
-        )?,
-        loop_device_timeout: value::duration(
-            "loop_device_timeout",
-            raw.loop_device_timeout.as_deref(),
-            Duration::from_secs(5),
-            MILLISECOND..=HOUR,
-        )?,
-        event_buffer_size: buffer("event_buffer_size", raw.event_buffer_size, 256)?,
-        notification_buffer_size: buffer(
-            "notification_buffer_size",
-            raw.notification_buffer_size,
-            1024,
-        )?,
-        repositories: repositories(raw.repositories)?,
-        debug: debug(raw.debug)?,
-        run_dir,
-    })
-}
-
-fn buffer(key: &str, given: Option<u64>, default: u64) -> Result<usize, ConfigError> {
-    let size = value::number(key, given, default, 1, MAX_BUFFER)?;
-    Ok(usize::try_from(size).unwrap_or(1))
-}
-
-fn path(key: &str, path: PathBuf) -> Result<PathBuf, ConfigError> {
-    if path.as_os_str().is_empty() || path.as_os_str().as_bytes().contains(&0) {
-        return Err(ValueError::Path { path }).at(key);
-    }
-    Ok(path)
-}
-
-fn cgroup(given: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
-    let cgroup = path(
-        "cgroup",
-        given.unwrap_or_else(|| PathBuf::from("northstar")),
-    )?;
-    let plain = |part: Component<'_>| matches!(part, Component::Normal(_));
-    if cgroup.components().all(plain) {
-        Ok(cgroup)
-    } else {
-        Err(ValueError::Cgroup { path: cgroup }).at("cgroup")
-    }
-}
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// The listeners, and the options of containers' consoles as far as `console` says them.
-fn console(raw: raw::Console) -> Result<(Vec<Listener>, ConnectionOptions), ConfigError> {
+pub(super) fn listeners(
+    raw: raw::Console,
+) -> Result<(Vec<Listener>, ConnectionOptions), ConfigError> {
     match raw {
         raw::Console::List(entries) => {
             let listeners = entries
@@ -272,6 +180,13 @@ fn listener_options(key: &str, raw: &raw::Options) -> Result<ListenerOptions, Co
     })
 }
 
+/// `container_console_options`.
+pub(super) fn container_options(raw: &raw::Options) -> Result<ConnectionOptions, ConfigError> {
+    let key = "container_console_options";
+    for_containers(key, raw)?;
+    connection_options(key, raw, ConnectionOptions::for_containers())
+}
+
 /// A container's console is one connected socket: nothing listens.
 fn for_containers(key: &str, raw: &raw::Options) -> Result<(), ConfigError> {
     let listener_only = [
@@ -296,12 +211,7 @@ fn connection_options(
 ) -> Result<ConnectionOptions, ConfigError> {
     let key = |name: &str| format!("{key}.{name}");
     let timeout = |name: &str, given: &Option<String>, default: Duration| {
-        value::duration(
-            &key(name),
-            given.as_deref(),
-            default,
-            MILLISECOND..=24 * HOUR,
-        )
+        value::duration(&key(name), given.as_deref(), default, MILLISECOND..=DAY)
     };
     let or_never =
         |name: &str, given: &Option<String>, default: Option<Duration>| match given.as_deref() {
@@ -360,98 +270,4 @@ fn connection_options(
 
 fn non_zero(number: u64) -> Option<NonZeroU32> {
     u32::try_from(number).ok().and_then(NonZeroU32::new)
-}
-
-fn repositories(raw: raw::Repositories) -> Result<Vec<(RepositoryId, Repository)>, ConfigError> {
-    let mut repositories: Vec<(RepositoryId, Repository)> = Vec::new();
-    for (name, table) in raw.0 {
-        let key = format!("repositories.{name}");
-        let id = name
-            .parse::<RepositoryId>()
-            .map_err(ValueError::from)
-            .at(&key)?;
-        let repository = repository(&key, table)?;
-        let same_dir = |(_, other): &&(RepositoryId, Repository)| {
-            matches!(repository.storage, Storage::Fs { .. }) && other.storage == repository.storage
-        };
-        if let Some((other, _)) = repositories.iter().find(same_dir) {
-            let of = format!("repositories.{other}.type.fs.dir");
-            return Err(ValueError::Duplicate { of }).at(format!("{key}.type.fs.dir"));
-        }
-        repositories.push((id, repository));
-    }
-    Ok(repositories)
-}
-
-fn repository(key: &str, raw: raw::Repository) -> Result<Repository, ConfigError> {
-    let key_of = |name: &str| format!("{key}.{name}");
-    let storage = match raw.kind {
-        raw::Kind::Mem => Storage::Mem,
-        raw::Kind::Fs { dir } => Storage::Fs {
-            dir: path(&key_of("type.fs.dir"), dir)?,
-        },
-    };
-    let in_memory = storage == Storage::Mem;
-    let num = raw.capacity_num.map(|num| {
-        let num = value::number(&key_of("capacity_num"), Some(num), 0, 1, u32::MAX.into())?;
-        Ok::<_, ConfigError>(u32::try_from(num).unwrap_or(u32::MAX))
-    });
-    let size = raw.capacity_size.map(|size| {
-        value::size(
-            &key_of("capacity_size"),
-            Some(size.as_str()),
-            0,
-            1..=u64::MAX,
-        )
-    });
-    Ok(Repository {
-        storage,
-        key: raw.key.map(|file| path(&key_of("key"), file)).transpose()?,
-        integrity: match raw.integrity {
-            raw::Integrity::DmVerity => Integrity::DmVerity,
-            raw::Integrity::FullRead => Integrity::FullRead,
-        },
-        missing: match raw.missing {
-            raw::Missing::Refuse => Missing::Refuse,
-            raw::Missing::Skip => Missing::Skip,
-        },
-        mount_on_start: raw.mount_on_start,
-        capacity_num: num.transpose()?.or(in_memory.then_some(MEM_CAPACITY_NUM)),
-        capacity_size: size.transpose()?.or(in_memory.then_some(MEM_CAPACITY_SIZE)),
-        start_command: raw.start_command.unwrap_or(true),
-    })
-}
-
-fn debug(raw: raw::Debug) -> Result<Debug, ConfigError> {
-    let words = |flags: String| flags.split_whitespace().map(str::to_owned).collect();
-    let program = |key: &str, file: Option<PathBuf>| file.map(|file| path(key, file)).transpose();
-    for (index, command) in raw.commands.iter().enumerate() {
-        if command.split_whitespace().next().is_none()
-            || Path::new(command).as_os_str().as_bytes().contains(&0)
-        {
-            return Err(ValueError::EmptyCommand).at(format!("debug.commands[{index}]"));
-        }
-    }
-    let strace = raw.strace.map(|strace| {
-        Ok::<_, ConfigError>(Strace {
-            output: match strace.output {
-                raw::StraceOutput::File => StraceOutput::File,
-                raw::StraceOutput::Log => StraceOutput::Log,
-            },
-            flags: words(strace.flags),
-            path: program("debug.strace.path", strace.path)?,
-            include_runtime: strace.include_runtime,
-        })
-    });
-    let perf = raw.perf.map(|perf| {
-        Ok::<_, ConfigError>(Perf {
-            path: program("debug.perf.path", perf.path)?,
-            flags: words(perf.flags),
-        })
-    });
-    Ok(Debug {
-        strace: strace.transpose()?,
-        perf: perf.transpose()?,
-        commands: raw.commands,
-    })
 }
