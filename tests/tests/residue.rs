@@ -63,15 +63,15 @@ fn usage(daemon: &Daemon) -> Usage {
         panic!("one forker, not {forkers:?}")
     };
     let tracked = daemon.track();
+    let left = tracked.residue();
     Usage {
         daemon_descriptors: descriptors(daemon.pid()),
         forker_descriptors: descriptors(*forker),
         daemon_mounts: daemon.mounts().len(),
-        loops: residue::attached_loops().len(),
-        mapped: residue::mapped_devices().len(),
+        loops: left.loop_devices.len(),
+        mapped: left.mapped_devices.len(),
         processes: tracked.processes.len(),
-        control_groups: tracked
-            .residue()
+        control_groups: left
             .control_groups
             .iter()
             .map(|group| {
@@ -83,6 +83,20 @@ fn usage(daemon: &Daemon) -> Usage {
             })
             .sum(),
     }
+}
+
+/// The usage once nothing changes any more: what follows an exit is done after its notification.
+fn steady_usage(daemon: &Daemon) -> Usage {
+    let mut last = usage(daemon);
+    let mut same = 0;
+    eventually("a steady state", || {
+        std::thread::sleep(Duration::from_millis(20));
+        let now = usage(daemon);
+        same = if now == last { same + 1 } else { 0 };
+        last = now;
+        (same == 10).then_some(())
+    });
+    last
 }
 
 fn assert_returns_to(before: &Usage, daemon: &Daemon) {
@@ -128,7 +142,7 @@ fn two_hundred_starts_leak_nothing() {
     for _ in 0..3 {
         cycle(true);
     }
-    let before = usage(&daemon);
+    let before = steady_usage(&daemon);
     for round in 0..100 {
         cycle(round % 10 == 9);
     }
@@ -155,7 +169,7 @@ fn failed_starts_leak_nothing() {
     for _ in 0..3 {
         fail();
     }
-    let before = usage(&daemon);
+    let before = steady_usage(&daemon);
     for _ in 0..50 {
         fail();
     }
@@ -256,5 +270,81 @@ fn orphans_are_reaped() {
     eventually("the end of the orphan", || {
         (daemon.track().processes.len() == processes).then_some(())
     });
+    daemon.stop();
+}
+
+/// Children of a process, as the kernel lists them without a look at any other process.
+fn children(pid: i32) -> Vec<i32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_whitespace()
+        .filter_map(|word| word.parse().ok())
+        .collect()
+}
+
+/// Sends `signal` to the first init that appears during a start, as early as the test sees it, and returns the answer
+/// of that start.
+fn start_with_signalled_init(daemon: &Daemon, forker: i32, signal: Signal) -> Value {
+    let known = children(forker);
+    let (done, watched) = std::sync::mpsc::channel::<()>();
+    let watcher = std::thread::spawn(move || {
+        while watched.try_recv().is_err() {
+            if let Some(init) = children(forker)
+                .into_iter()
+                .find(|pid| !known.contains(pid))
+            {
+                // The init may have ended in between, which is one of the outcomes under test.
+                let _ = kill(Pid::from_raw(init), signal);
+                return;
+            }
+        }
+    });
+    let answer = daemon.console().start("victim:0.0.1");
+    let _ = done.send(());
+    watcher.join().unwrap();
+    answer
+}
+
+#[test]
+fn init_that_hangs_or_dies_during_a_start_fails_that_start_alone() {
+    let site = Site::new();
+    site.pack(&Package::app("victim", &["wait"]));
+    site.pack(&Package::app("bystander", &["wait"]));
+    let daemon = site.start();
+    let mut console = daemon.console();
+    console.start_ok("bystander:0.0.1");
+    let forkers = residue::children_named(daemon.pid(), "northstar-fork");
+    let [forker] = forkers.as_slice() else {
+        panic!("one forker, not {forkers:?}")
+    };
+
+    for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
+        // A start is a matter of milliseconds: the signal may come too late, so this tries until it was in time.
+        eventually("a start that was hit", || {
+            let begin = Instant::now();
+            let answer = start_with_signalled_init(&daemon, *forker, signal);
+            if answer
+                .pointer("/start/error/error/start_container_failed")
+                .is_some()
+            {
+                assert!(
+                    begin.elapsed() < Duration::from_secs(30),
+                    "no deadline ended the start"
+                );
+                return Some(());
+            }
+            assert!(answer.pointer("/start/ok").is_some(), "{answer}");
+            // Too late, so the container runs, or its init has been stopped or killed since.
+            console.kill("victim:0.0.1", 9);
+            console.expect_exit("victim:0.0.1");
+            None
+        });
+    }
+    assert!(
+        console
+            .inspect("bystander:0.0.1")
+            .pointer("/process/pid")
+            .is_some()
+    );
+    console.start_ok("victim:0.0.1");
     daemon.stop();
 }
