@@ -162,6 +162,10 @@ async fn serve(config: &Config, prepared: Prepared) -> Result<(), RunError> {
             .await?)
     }
     .await;
+    if result.is_err() {
+        // Whatever is stuck goes with it.
+        forker.kill();
+    }
     cancel.cancel();
     close(listening).await;
     result

@@ -18,8 +18,9 @@ use northstar_sandbox::{
     plan::{Rlimit, RlimitKind},
 };
 use std::{
+    fs::DirBuilder,
     io,
-    os::fd::OwnedFd,
+    os::{fd::OwnedFd, unix::fs::DirBuilderExt},
     path::{Path, PathBuf},
 };
 use tracing::{info, warn};
@@ -95,15 +96,23 @@ pub(crate) fn prepare(
     }
 }
 
-/// Makes the directories. Returns the run directory's absolute path, which is the same in every working directory.
+/// Makes the directories, for nobody else to look into. Returns the run directory's absolute path, which is the same
+/// in every working directory.
 fn directories(config: &Config) -> Result<PathBuf, RunError> {
-    for path in [
-        &config.run_dir,
-        &config.data_dir,
-        &config.log_dir,
-        &config.socket_dir,
-    ] {
-        std::fs::create_dir_all(path).map_err(directory(path))?;
+    // Names in the run directory may be used, because sockets are there; each says itself who may connect.
+    let modes = [
+        (&config.run_dir, 0o711),
+        (&config.data_dir, 0o700),
+        (&config.log_dir, 0o700),
+        (&config.socket_dir, 0o755),
+    ];
+    for (path, mode) in modes {
+        let mut builder = DirBuilder::new();
+        builder
+            .recursive(true)
+            .mode(mode)
+            .create(path)
+            .map_err(directory(path))?;
     }
     config
         .run_dir

@@ -75,6 +75,7 @@ impl Site {
             .expect("a temporary directory can be made");
         fs::create_dir(directory.path().join("repository")).expect("the repository can be made");
         let status = Command::new(&programs().sextant)
+            .stdout(std::process::Stdio::null())
             .args(["gen-key", "--name", "test", "--out"])
             .arg(directory.path())
             .status()

@@ -1,81 +1,35 @@
-//! Third phase: the control group, with all its limits in force before anything is in it.
+//! Third phase, one half: the control group, with all its limits in force before anything is in it.
 
-use super::{
-    Context, Error,
-    plan::{Attachments, Descriptors, GroupPlan, Planned},
-};
-use crate::{
-    repository::InstalledPackage,
-    supervisor::{MemoryEvents, Statistics},
-};
-use northstar_sandbox::{
-    cgroup::{self, Cgroup, CgroupError, MemoryMonitor},
-    plan::{ArmPlan, ExecPlan},
-};
-use std::sync::{Arc, PoisonError, RwLock};
+use super::{Context, Error, plan::GroupPlan};
+use crate::supervisor::{MemoryEvents, Statistics};
+use northstar_sandbox::cgroup::{self, Cgroup, CgroupError, MemoryMonitor};
+use std::sync::{PoisonError, RwLock};
 
-/// A launch whose control group exists.
-#[derive(Debug)]
-pub(super) struct Confined {
-    pub(super) package: Arc<InstalledPackage>,
-    pub(super) skipped: Vec<String>,
-    pub(super) arm: (ArmPlan, Descriptors),
-    pub(super) exec: (ExecPlan, Descriptors),
-    pub(super) guards: Guards,
-}
-
-/// What is left to clean up after the process is gone.
-#[derive(Debug)]
-pub(super) struct Guards {
-    pub(super) group: Arc<Group>,
-    pub(super) memory: Option<MemoryMonitor>,
-    pub(super) attachments: Attachments,
-}
-
-/// Makes the control group. Blocks.
-pub(super) fn confine(context: &Context, planned: Planned) -> Result<Confined, Error> {
-    let Planned {
-        package,
-        skipped,
-        arm,
-        exec,
-        cgroup,
-        attachments,
-    } = planned;
-    let GroupPlan {
-        path,
-        limits,
-        monitor_memory,
-    } = cgroup;
-    let cgroup = cgroup::create(&context.hierarchy, &path, &limits).map_err(Error::Cgroup)?;
-    let memory = if monitor_memory {
-        cgroup.memory_monitor().map_err(Error::Cgroup)?
-    } else {
-        None
-    };
-    let group = Arc::new(Group(RwLock::new(Some(cgroup))));
-    let guards = Guards {
-        group,
-        memory,
-        attachments,
-    };
-    Ok(Confined {
-        package,
-        skipped,
-        arm,
-        exec,
-        guards,
-    })
-}
-
-/// The control group, shared with whoever reads its numbers. `None`: it is removed.
-#[derive(Debug)]
+/// The control group, shared with whoever reads its numbers. `None`: it is not there yet, or not any more.
+#[derive(Debug, Default)]
 pub(super) struct Group(RwLock<Option<Cgroup>>);
 
 impl Group {
+    /// Makes the group and, if memory events are to be told, what watches for them. Blocks.
+    pub(super) fn make(
+        &self,
+        context: &Context,
+        plan: &GroupPlan,
+    ) -> Result<Option<MemoryMonitor>, Error> {
+        let group = cgroup::create(&context.hierarchy, &plan.path, &plan.limits);
+        let group = group.map_err(Error::Cgroup)?;
+        let monitor = if plan.monitor_memory {
+            group.memory_monitor().map_err(Error::Cgroup)?
+        } else {
+            None
+        };
+        // Nothing panics while it holds the lock.
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(group);
+        Ok(monitor)
+    }
+
     /// Moves a process into the group.
     pub(super) fn add(&self, pid: i32) -> Result<(), Error> {
-        // Nothing panics while it holds the lock.
         let group = self.0.read().unwrap_or_else(PoisonError::into_inner);
         group
             .as_ref()

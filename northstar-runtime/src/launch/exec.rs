@@ -1,63 +1,35 @@
-//! Last phase: init is armed, moved into its control group, and lets the program go.
-//!
-//! An init that dies, stalls or talks nonsense is killed, and with it its container; nobody else notices.
+//! Last phase: init lets the program go, and it is known whether its `execve` has happened.
 
 use super::{
     Context, Error, Phase,
-    confine::{Confined, Guards},
+    arm::{Armed, PHASE_LIMIT},
     forker::within,
-    init::Init,
-    plan::Attachments,
-    watch::{DRAIN_LIMIT, Running},
+    watch::Running,
 };
-use crate::supervisor::report;
-use northstar_manifest::Container;
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
-use tracing::error;
 
-/// How long each of the three phases may take.
-const PHASE_LIMIT: Duration = Duration::from_secs(5);
-
-/// Runs the plan.
+/// Runs the program.
 pub(super) async fn exec(
     context: Arc<Context>,
-    confined: Confined,
-    cancel: CancellationToken,
+    armed: Armed,
+    cancel: &CancellationToken,
 ) -> Result<Running, Error> {
-    let Confined {
+    let Armed {
         package,
         skipped,
-        arm,
-        exec,
+        exec: (plan, descriptors),
+        init,
         guards,
-    } = confined;
-    let result = async {
-        let created = context.forker.create(&arm.0, arm.1.as_slice());
-        let init = within(Phase::Create, PHASE_LIMIT, created).await?;
-        let going = async {
-            within(Phase::Arm, PHASE_LIMIT, init.armed()).await?;
-            // Before anything of the package runs all limits hold. Writing one file per hierarchy does not block.
-            guards.group.add(init.pid())?;
-            within(Phase::Go, PHASE_LIMIT, init.go(&exec.0, exec.1.as_slice())).await
-        };
-        match going.await {
-            Ok(()) => Ok(init),
-            Err(error) => {
-                destroy(&init, &package.container).await;
-                Err(error)
-            }
-        }
-    };
+    } = armed;
     let result = tokio::select! {
-        result = result => result,
-        // Dropping the other branch kills init.
+        result = within(Phase::Go, PHASE_LIMIT, init.go(&plan, descriptors.as_slice())) => result,
         () = cancel.cancelled() => Err(Error::Cancelled),
     };
-    // Of what init has by now the daemon keeps nothing: the output ends when the container's ends do.
-    drop((arm, exec));
+    // Of what the container has by now the daemon keeps nothing: its output ends when its own ends do.
+    drop(descriptors);
     match result {
-        Ok(init) => Ok(Running {
+        Ok(()) => Ok(Running {
             context,
             package,
             skipped,
@@ -65,43 +37,9 @@ pub(super) async fn exec(
             guards,
         }),
         Err(first) => {
+            let first = init.fail(first).await;
             guards.release(&package.container).await;
             Err(first)
         }
-    }
-}
-
-async fn destroy(init: &Init, container: &Container) {
-    if !init.destroy().await {
-        error!("init {} of {container} does not die", init.pid());
-    }
-}
-
-impl Guards {
-    /// Removes everything, in reverse order of making. What cannot be removed is logged: there is nobody else to tell.
-    pub(super) async fn release(self, container: &Container) {
-        let Guards {
-            group,
-            memory,
-            attachments,
-        } = self;
-        let Attachments {
-            readers,
-            console,
-            sockets,
-        } = attachments;
-        drop((memory, console));
-        let removed = tokio::task::spawn_blocking(move || (group.remove(), sockets.remove()));
-        // The only other end is that the runtime shuts down.
-        let Ok((group, sockets)) = removed.await else {
-            return;
-        };
-        if let Err(error) = group {
-            error!("control group of {container}: {}", report(&error));
-        }
-        if let Err(error) = sockets {
-            error!("sockets of {container}: {}", report(&error));
-        }
-        readers.drain(DRAIN_LIMIT).await;
     }
 }

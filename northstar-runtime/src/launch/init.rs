@@ -17,6 +17,7 @@ use tokio::{
     sync::{Mutex, mpsc},
     time::timeout,
 };
+use tracing::error;
 
 /// How long the end of an init may take after it was killed.
 const DEATH_TIME: Duration = Duration::from_secs(5);
@@ -128,11 +129,15 @@ impl Init {
         Ok(pidfd_send_signal(self.pidfd.get(), Signal::KILL)?)
     }
 
-    /// Kills the container and waits for its end. False: it is still there after [`DEATH_TIME`].
-    pub(crate) async fn destroy(&self) -> bool {
+    /// After a failure: kills the container and waits for its end, so that its control group can be removed. Hands the
+    /// failure back.
+    pub(super) async fn fail(self, first: Error) -> Error {
         // ESRCH: it is dead already.
         let _ = self.kill();
-        timeout(DEATH_TIME, self.death()).await.is_ok()
+        if timeout(DEATH_TIME, self.death()).await.is_err() {
+            error!("init {} does not die", self.pid);
+        }
+        first
     }
 
     /// Waits for the end of the program and then of the whole container, and tells how the program ended.

@@ -1,24 +1,27 @@
 //! From an accepted start to a running program, and from its end to nothing left.
 //!
 //! ```text
-//! Request --resolve--> Resolved --plan--> Planned --confine--> Confined --exec--> Running --watch--> (gone)
+//! Request --resolve--> Resolved --plan--> Planned --arm, confine--> Armed --exec--> Running --watch--> (gone)
 //! ```
 //!
-//! Each phase is a type that the next one consumes; a caller can neither skip nor repeat one. Each can undo itself:
-//! what it made is released in reverse order when the next phase fails, and by [`Running::watch`] when the container ends. The images are
-//! mounted before all this, by the supervisor.
+//! Each phase is a type that the next one consumes; a caller can neither skip nor repeat one. Each can undo itself: what
+//! it made is released in reverse order when a later one fails, and by [`watch`] when the container ends. The images
+//! are mounted before all this, by the supervisor.
 //!
 //! | phase | looks up or makes |
 //! |---|---|
 //! | [`resolve`] | bind sources, persistent directory, resources, groups, network namespace |
 //! | [`plan`] | detached mounts, pipes, console, sockets, seccomp programs: the two halves of the plan |
-//! | [`confine`] | the control group with its limits |
-//! | [`exec`] | init (armed), moved into the group, then the program (go) |
+//! | [`arm`] | an init that is set up and parked |
+//! | [`confine`] | the control group with its limits, meanwhile; then init is moved into it |
+//! | [`exec`] | the program |
 
+mod arm;
 mod confine;
 mod error;
 mod exec;
 mod forker;
+mod guards;
 mod host;
 mod init;
 pub(crate) mod persist;
@@ -95,14 +98,13 @@ pub(crate) async fn launch(
         move || {
             // The readers of the pipes are tasks of the runtime.
             let _entered = runtime.enter();
-            let resolved = resolve::resolve(&context, request)?;
-            let planned = plan::plan(&context, resolved)?;
-            confine::confine(&context, planned)
+            plan::plan(&context, resolve::resolve(&context, request)?)
         }
     };
     // File systems of the host may let one wait.
-    let confined = tokio::task::spawn_blocking(prepare)
+    let planned = tokio::task::spawn_blocking(prepare)
         .await
         .unwrap_or(Err(Error::Interrupted))?;
-    exec::exec(context, confined, cancel).await
+    let armed = arm::arm(&context, planned, &cancel).await?;
+    exec::exec(context, armed, &cancel).await
 }

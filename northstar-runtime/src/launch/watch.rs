@@ -2,7 +2,8 @@
 
 use super::{
     Context,
-    confine::{Group, Guards},
+    confine::Group,
+    guards::Guards,
     init::Init,
     ready::{Guard, Ready},
 };
@@ -18,9 +19,6 @@ use std::{
 };
 use tokio::{io::Interest, net::UnixStream, task::AbortHandle, time::sleep};
 use tracing::warn;
-
-/// How long the last output of a dead container may take to arrive.
-pub(super) const DRAIN_LIMIT: Duration = Duration::from_secs(1);
 
 /// A container whose program runs. It has to be watched.
 #[derive(Debug)]

@@ -44,7 +44,12 @@ pub use install::InstallSlot;
 pub(crate) use shutdown::Stop;
 pub use shutdown::{EndError, Residue};
 
-use crate::{config::Config, launch::Context, repository::Repository, storage::Kernel};
+use crate::{
+    config::Config,
+    launch::Context,
+    repository::Repository,
+    storage::{Integrity, Kernel},
+};
 use autostart::Agenda;
 use command::Command;
 use driver::{Driver, Inbox};
@@ -52,6 +57,7 @@ use machine::Machine;
 use registry::Entry;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use tokio::sync::{Semaphore, broadcast, mpsc};
+use tracing::warn;
 use works::Works;
 
 /// Most arguments of a start.
@@ -118,9 +124,20 @@ impl Supervisor {
         let (upload_sender, uploads) = mpsc::unbounded_channel();
         let configured = config.repositories.iter();
         let start_command = configured.filter(|(_, repository)| repository.start_command);
+        let kernel = Kernel::detect();
+        for repository in &repositories {
+            if let (Integrity::DmVerity, Err(missing)) =
+                (repository.integrity(), &kernel.device_mapper)
+            {
+                warn!(
+                    "repository {}: its packages cannot be mounted: {missing}",
+                    repository.id()
+                );
+            }
+        }
         let mut works = Works {
             context,
-            kernel: Kernel::detect(),
+            kernel,
             repositories: BTreeMap::new(),
             start_command: start_command.map(|(id, _)| id.clone()).collect(),
             run_dir,

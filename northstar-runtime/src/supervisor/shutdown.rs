@@ -5,9 +5,9 @@ use northstar_manifest::Container;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// What the end may take beyond `stop_timeout`: killing, cleaning up, unmounting. Together with `stop_timeout` it is
-/// the bound on the whole end.
-const CLEANUP_TIME: Duration = Duration::from_secs(5);
+/// What killing, cleaning up and unmounting may take beyond `stop_timeout`. Together with the last words of the
+/// consoles and the end of the threads it stays below `stop_timeout` and 5 s.
+const CLEANUP_TIME: Duration = Duration::from_secs(3);
 
 /// Why the daemon ends.
 #[derive(Clone, Debug)]

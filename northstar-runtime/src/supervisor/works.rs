@@ -5,6 +5,7 @@ use super::{
     command::{Reply, Wipe},
     machine::{Job, Launched, Outcome, Removal, Request, UnmountFailure, Workshop, answer},
     registry::{Entry, Facts, Image, Need, Parts},
+    report,
     uploads::install_error,
 };
 use crate::{
@@ -104,8 +105,9 @@ impl Workshop for Works {
             // The semaphore is never closed.
             let _slot = mounts.acquire().await;
             let result = storage::mount(&kernel, request).await;
-            if result.is_ok() {
-                info!("mounted {container}");
+            match &result {
+                Ok(_) => info!("mounted {container}"),
+                Err(error) => warn!("mount of {container}: {}", report(error)),
             }
             Outcome::Mounted(container, result.map_err(Arc::new))
         });
@@ -122,7 +124,10 @@ impl Workshop for Works {
                     Ok(())
                 }
                 Err(UnmountError::Busy { image, .. }) => Err(UnmountFailure::Busy(*image)),
-                Err(error) => Err(UnmountFailure::Incomplete(Arc::new(error))),
+                Err(error) => {
+                    warn!("umount of {container}: {}", report(&error));
+                    Err(UnmountFailure::Incomplete(Arc::new(error)))
+                }
             };
             Outcome::Unmounted(container, result)
         });
@@ -162,6 +167,10 @@ impl Workshop for Works {
             let tell = |outcome| drop(outcomes.send(outcome));
             match launch::launch(context, request, cancel).await {
                 Ok(running) => {
+                    if !running.skipped().is_empty() {
+                        let skipped = running.skipped().join(", ");
+                        warn!("{container} starts without what is missing here: {skipped}");
+                    }
                     let launched = Launched {
                         process: running.process(),
                         skipped: running.skipped(),
@@ -177,7 +186,10 @@ impl Workshop for Works {
                     };
                     running.watch(report).await;
                 }
-                Err(error) => tell(Outcome::Launched(container, Err(Arc::new(error)))),
+                Err(error) => {
+                    warn!("start of {container}: {}", report(&error));
+                    tell(Outcome::Launched(container, Err(Arc::new(error))));
+                }
             }
         });
     }
