@@ -8,7 +8,7 @@
 //! for (the default limit on processes, the devices) may be off, on a system
 //! that lacks the controller; [`Cgroup::off`] says so.
 //!
-//! Order of use: [`create`] makes the group and sets all limits, then
+//! Order of use: [`create()`] makes the group and sets all limits, then
 //! [`Cgroup::add`] puts the container's init in, before its first program
 //! runs. Everything here blocks; removal and killing on version 1 do for
 //! noticeable time.
