@@ -14,6 +14,11 @@
 //! * [`storage`]: mounted images
 //! * [`logs`]: the output of containers
 
+#![allow(
+    rustdoc::private_intra_doc_links,
+    reason = "the documentation is for those who work on the daemon: it is read with --document-private-items"
+)]
+
 pub mod config;
 pub mod console;
 pub mod launch;

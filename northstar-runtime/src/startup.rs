@@ -166,8 +166,8 @@ fn mount_namespace() -> io::Result<()> {
     Ok(())
 }
 
-/// The daemon and the forker hold descriptors for every container; the containers themselves get the limit that the daemon was
-/// started with, which is returned.
+/// The daemon and the forker hold descriptors for every container; the containers themselves get the limit that the
+/// daemon was started with, which is returned.
 fn raise_descriptor_limit() -> io::Result<Rlimit> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     if let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {

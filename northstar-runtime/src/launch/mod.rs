@@ -4,9 +4,9 @@
 //! Request --resolve--> Resolved --plan--> Planned --arm, confine--> Armed --exec--> Running --watch--> (gone)
 //! ```
 //!
-//! Each phase is a type that the next one consumes; a caller can neither skip nor repeat one. Each can undo itself: what
-//! it made is released in reverse order when a later one fails, and by [`watch`] when the container ends. The images
-//! are mounted before all this, by the supervisor.
+//! Each phase is a type that the next one consumes; a caller can neither skip nor repeat one. Each can undo itself:
+//! what it made is released in reverse order when a later one fails, and by [`watch`] when the container ends. The
+//! images are mounted before all this, by the supervisor.
 //!
 //! | phase | looks up or makes |
 //! |---|---|

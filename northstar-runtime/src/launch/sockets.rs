@@ -1,7 +1,8 @@
 //! Sockets that the runtime binds for a container.
 //!
 //! `socket_dir/NAME:VERSION/SOCKET` is the socket, and a second name of it, `NAME:VERSION:SOCKET`, is in one flat
-//! directory. That directory is what a mount of type `sockets` shows, so that it shows sockets of running containers and nothing else.
+//! directory. That directory is what a mount of type `sockets` shows, so that it shows sockets of running containers
+//! and nothing else.
 
 use northstar_manifest::{Container, Socket, SocketKind};
 use rustix::{

@@ -1,8 +1,8 @@
 //! The daemon's log on its way to stderr.
 //!
-//! Whoever reads stderr may be slow or stuck, and the daemon must answer all the same. So records go through a bounded queue to a
-//! thread of their own; what does not fit is dropped and counted. Before the thread is started, while the daemon may
-//! have one thread only, records are written directly.
+//! Whoever reads stderr may be slow or stuck, and the daemon must answer all the same. So records go through a bounded
+//! queue to a thread of their own; what does not fit is dropped and counted. Before the thread is started, while the
+//! daemon may have one thread only, records are written directly.
 
 use std::{
     io::{self, Write},

@@ -1,8 +1,8 @@
 //! May this request run now? A pure function of what the containers are and what is asked.
 //!
-//! The rule for requests that meet: whoever meets a transition (a mount, a launch, a clean-up, ... under way) waits for its
-//! end, and is then decided anew. So every answer is the one that the request would have got if all requests had come one
-//! after the other, and nobody is refused because of a state that is about to end.
+//! The rule for requests that meet: whoever meets a transition (a mount, a launch, a clean-up, ... under way) waits
+//! for its end, and is then decided anew. So every answer is the one that the request would have got if all requests
+//! had come one after the other, and nobody is refused because of a state that is about to end.
 
 use super::{
     Error, StartOverrides, arguments,

@@ -44,7 +44,8 @@ pub enum Error {
         /// The container asked for.
         container: Container,
     },
-    /// The container is not mounted or is in use by `container`, which is the container itself or, of a resource, its user.
+    /// The container is not mounted or is in use by `container`, which is the container itself or, of a resource, its
+    /// user.
     #[error("cannot be unmounted: {container} is not mounted or in use")]
     UmountBusy {
         /// The container asked for, or the running user of the resource asked for.

@@ -154,8 +154,8 @@ fn device(rule: &northstar_manifest::DeviceRule) -> DeviceRule {
     }
 }
 
-/// A device node that is bound without `nodev` is meant to be used, and so is any node in a directory that is. A read-only mount does
-/// not keep anybody from writing to a device.
+/// A device node that is bound without `nodev` is meant to be used, and so is any node in a directory that is. A
+/// read-only mount does not keep anybody from writing to a device.
 fn bound_devices(resolved: &Resolved) -> Vec<DeviceRule> {
     let mut rules = Vec::new();
     let mut directories = Vec::new();

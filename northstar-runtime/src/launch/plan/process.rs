@@ -109,8 +109,8 @@ fn capabilities(manifest: &Manifest) -> Result<CapabilitySet, Error> {
     CapabilitySet::from_names(names).map_err(Error::Capability)
 }
 
-/// The manifest's limits. What it does not name is as the daemon has it, except for the number of descriptors, which the daemon
-/// has raised for itself.
+/// The manifest's limits. What it does not name is as the daemon has it, except for the number of descriptors, which
+/// the daemon has raised for itself.
 fn rlimits(manifest: &Manifest, nofile: Rlimit) -> Result<Vec<Rlimit>, Error> {
     let limits = manifest.rlimits.iter().map(|(kind, value)| {
         let kind = kind.as_str().parse::<RlimitKind>().map_err(Error::Rlimit)?;
