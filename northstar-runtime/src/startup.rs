@@ -17,6 +17,8 @@ use northstar_sandbox::{
     cgroup::{Hierarchy, TopGroup},
     plan::{Rlimit, RlimitKind},
 };
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, socket_with};
+use sha2::{Digest, Sha256};
 use std::{
     fs::DirBuilder,
     io,
@@ -41,6 +43,8 @@ pub(crate) struct Prepared {
 pub(crate) struct Claimed {
     /// The group of all containers.
     top: TopGroup,
+    /// Its name is ours as long as this is open.
+    _name: Option<OwnedFd>,
     /// Nobody else uses the run directory as long as it is open.
     _lock: OwnedFd,
 }
@@ -67,8 +71,10 @@ pub(crate) fn prepare(
     for missing in hierarchy.missing() {
         warn!("no cgroup controller {missing}: containers that need it will not start");
     }
+    let (top, name) = top_group(&hierarchy, &config.cgroup)?;
     let claimed = Claimed {
-        top: top_group(&hierarchy, &config.cgroup)?,
+        top,
+        _name: name,
         _lock: lock,
     };
     let fork = || {
@@ -149,12 +155,38 @@ fn clean_up(run_dir: &Path) -> Result<OwnedFd, RunError> {
     Ok(reaped.into_lock())
 }
 
-fn top_group(hierarchy: &Hierarchy, path: &Path) -> Result<TopGroup, RunError> {
+/// Makes the group of all containers, and removes what a dead daemon left in it.
+///
+/// Nothing tells a dead daemon's groups from a living one's that shares the name (with another run directory), so the
+/// name is claimed first, by an abstract socket (unix(7)) that goes with its process. If somebody else has it, the
+/// groups are left alone.
+fn top_group(hierarchy: &Hierarchy, path: &Path) -> Result<(TopGroup, Option<OwnedFd>), RunError> {
     let top = TopGroup::create(hierarchy, path).map_err(RunError::Cgroup)?;
-    if let Err(error) = top.clear() {
-        warn!("clean-up behind a dead daemon: {}", report(&error));
+    let claim = claim(path);
+    match &claim {
+        Ok(_) => {
+            if let Err(error) = top.clear() {
+                warn!("clean-up behind a dead daemon: {}", report(&error));
+            }
+        }
+        Err(error) => {
+            warn!(
+                "cgroup {} is used by another daemon and not cleaned up: {error}",
+                path.display()
+            );
+        }
     }
-    Ok(top)
+    Ok((top, claim.ok()))
+}
+
+fn claim(path: &Path) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    // A name has at most 107 bytes, a path many more.
+    let mut name = b"northstar-cgroup/".to_vec();
+    name.extend(Sha256::digest(path.as_os_str().as_encoded_bytes()));
+    bind(&socket, &SocketAddrUnix::new_abstract_name(&name)?)?;
+    Ok(socket)
 }
 
 /// A mount namespace that the host sees nothing of. It still follows the host: a disk that is unmounted there is not

@@ -237,6 +237,19 @@ fn second_daemon_on_the_same_directory_is_refused_and_touches_nothing() {
 }
 
 #[test]
+fn second_daemon_with_the_same_cgroup_leaves_the_containers_alone() {
+    let first = Site::new();
+    let app = first.shell("app", SLEEP, "", "");
+    let daemon = first.daemon();
+    assert_eq!(daemon.console().start(&app), None);
+    let second = first.neighbour();
+    let neighbour = second.daemon();
+    neighbour.signal(Signal::SIGTERM);
+    assert_eq!(code(&neighbour.wait()), Some(0));
+    assert!(daemon.console().inspect(&app)["process"]["pid"].is_number());
+}
+
+#[test]
 fn reader_of_the_log_that_is_stuck_holds_up_nothing() {
     let site = Site::new();
     let flood = "yes | head -c 20000000; exit 0";

@@ -39,7 +39,7 @@ pub fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
 pub struct Site {
     directory: TempDir,
     /// The daemons of one test program count what is there on the whole machine.
-    _turn: File,
+    _turn: Option<File>,
     pub cgroup: String,
     /// More lines of the repository's table.
     pub repository: &'static str,
@@ -57,8 +57,21 @@ impl Site {
         let cgroup = format!("northstar-test-{}-{number}", std::process::id());
         Site {
             directory,
-            _turn: turn,
+            _turn: Some(turn),
             cgroup,
+            repository: "",
+            stop_timeout: "2s",
+        }
+    }
+
+    /// Another one, with the same cgroup.
+    pub fn neighbour(&self) -> Site {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("packages")).unwrap();
+        Site {
+            directory,
+            _turn: None,
+            cgroup: self.cgroup.clone(),
             repository: "",
             stop_timeout: "2s",
         }

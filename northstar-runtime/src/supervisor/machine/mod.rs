@@ -1,8 +1,8 @@
 //! The state machine: requests and outcomes in, work and answers out. No clock, no I/O, no await.
 //!
-//! The machine decides by [`admission`](super::admission), changes the [`Registry`], and orders long work from its [`Workshop`], which
-//! reports each piece of work back as exactly one [`Outcome`]. Requests that have to wait are kept in the order of
-//! their arrival and decided anew after each outcome.
+//! The machine decides by [`admission`](super::admission), changes the [`Registry`], and orders long work from its
+//! [`Workshop`], which reports each piece of work back as exactly one [`Outcome`]. Requests that have to wait are kept
+//! in the order of their arrival and decided anew after each outcome.
 
 mod closing;
 mod outcomes;
