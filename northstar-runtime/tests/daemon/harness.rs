@@ -1,5 +1,6 @@
 //! A real daemon on a temporary directory, spoken to line by line.
 
+use nix::sys::signal::Signal;
 use northstar_manifest::Manifest;
 use northstar_npk::{
     pack::{PackOptions, pack},
@@ -229,7 +230,7 @@ impl Daemon {
         Console::connect(&self.socket)
     }
 
-    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+    pub fn signal(&self, signal: Signal) {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()), signal).unwrap();
     }
 
@@ -265,9 +266,19 @@ impl Daemon {
 }
 
 impl Drop for Daemon {
+    /// Ends the daemon as an operator would, so that tests that do not look at the end leave nothing either.
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let pid = nix::unistd::Pid::from_raw(self.pid());
+        let deadline = Instant::now() + PATIENCE;
+        while let Ok(None) = self.child.try_wait() {
+            let signal = if Instant::now() < deadline {
+                Signal::SIGTERM
+            } else {
+                Signal::SIGKILL
+            };
+            let _ = nix::sys::signal::kill(pid, signal);
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
