@@ -11,8 +11,20 @@ fn main() -> io::Result<()> {
 
     section("process");
     let status = fs::read_to_string("/proc/self/status")?;
-    let shown = ["Pid", "PPid", "Uid", "Gid", "Groups", "Cap", "NoNewPrivs", "Seccomp"];
-    for line in status.lines().filter(|line| shown.iter().any(|name| line.starts_with(name))) {
+    let shown = [
+        "Pid",
+        "PPid",
+        "Uid",
+        "Gid",
+        "Groups",
+        "Cap",
+        "NoNewPrivs",
+        "Seccomp",
+    ];
+    for line in status
+        .lines()
+        .filter(|line| shown.iter().any(|name| line.starts_with(name)))
+    {
         println!("{line}");
     }
 
@@ -24,7 +36,10 @@ fn main() -> io::Result<()> {
 
     for file in ["limits", "cgroup", "mountinfo"] {
         section(file);
-        print!("{}", fs::read_to_string(Path::new("/proc/self").join(file))?);
+        print!(
+            "{}",
+            fs::read_to_string(Path::new("/proc/self").join(file))?
+        );
     }
 
     section("files of the root folder");

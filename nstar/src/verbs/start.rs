@@ -31,7 +31,7 @@ pub struct Start {
     /// Variable on top of the manifest's.
     #[arg(short, long, value_name = "KEY=VALUE", value_parser = variable)]
     env: Vec<(String, String)>,
-    /// Program instead of the manifest's; <INIT> stands for the manifest's.
+    /// Program instead of the manifest's; `<INIT>` stands for the manifest's.
     #[arg(short, long, value_name = "PATH")]
     init: Option<String>,
     /// The container, as NAME or NAME:VERSION.
