@@ -58,7 +58,9 @@ pub fn build(workspace: &Workspace) -> Result<Vec<Suite>> {
     command
         .current_dir(&workspace.root)
         .args(["test", "--workspace", "--no-run"]);
-    build::executables(&mut command)?
+    let mut executables = build::executables(&mut command)?;
+    executables.sort_by(|a, b| (&a.folder, &a.kind, &a.name).cmp(&(&b.folder, &b.kind, &b.name)));
+    executables
         .into_iter()
         .filter(|executable| executable.is_test)
         .map(Suite::list)
