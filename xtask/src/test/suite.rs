@@ -28,6 +28,8 @@ pub enum Selection {
     Host,
     /// Those named `vm_*`.
     Vm,
+    /// All.
+    All,
 }
 
 /// As whom.
@@ -108,12 +110,22 @@ impl Suite {
     }
 
     /// The names of the selected tests, with their modules.
-    pub fn selected(&self, selection: Selection) -> Vec<&str> {
+    fn selected(&self, selection: Selection) -> Vec<&str> {
+        let wanted = |name: &&str| match selection {
+            Selection::Host => !needs_vm(name),
+            Selection::Vm => needs_vm(name),
+            Selection::All => true,
+        };
         self.tests
             .iter()
             .map(String::as_str)
-            .filter(|name| needs_vm(name) == (selection == Selection::Vm))
+            .filter(wanted)
             .collect()
+    }
+
+    /// The name of the file of tests.
+    pub fn name(&self) -> &str {
+        &self.executable.name
     }
 
     /// The command that runs the selected tests, or none if there is nothing to run.

@@ -10,20 +10,20 @@ use std::{
 use anyhow::Result;
 
 use super::{
-    END_TO_END, PROGRAMS_VARIABLE, programs,
+    CGROUP_V1, END_TO_END, PROGRAMS_VARIABLE, SANDBOX, programs,
     suite::{Selection, Suite},
     tally::{Counter, Tally},
 };
 use crate::{
     process,
-    vm::{Guest, Request},
+    vm::{Cgroups, Guest, Request},
     workspace::{Workspace, cargo},
 };
 
 /// The documented quick start, as it runs in the guest.
 const QUICK_START: &str = "xtask/src/test/quickstart.sh";
 
-/// Runs every `vm_*` test, the quick start and the end-to-end tests.
+/// Runs the sandbox's tests, every `vm_*` test, the quick start and the end-to-end tests.
 ///
 /// # Errors
 /// The guest cannot be prepared or booted, or something does not build.
@@ -34,11 +34,20 @@ pub fn run(workspace: &Workspace, suites: &[Suite]) -> Result<Tally> {
     let mut tally = Tally::default();
 
     for suite in suites.iter().filter(|suite| suite.package() != END_TO_END) {
-        if let Some(mut command) = suite.command(Selection::Vm) {
+        let is_sandbox = suite.package() == SANDBOX && suite.is_integration();
+        let selection = if is_sandbox {
+            Selection::All
+        } else {
+            Selection::Vm
+        };
+        if let Some(mut command) = suite.command(selection) {
             suite.announce();
+            let is_v1 = suite.name() == CGROUP_V1;
+            guest.cgroups = if is_v1 { Cgroups::V1 } else { Cgroups::V2 };
             tally += count(&guest, command.arg("--test-threads=1"), &programs)?;
         }
     }
+    guest.cgroups = Cgroups::V2;
 
     eprintln!("\n--- quick start");
     build_quick_start(workspace)?;

@@ -19,6 +19,25 @@ while read -r module; do
     insmod "/modules/$module" || fail "cannot load $module"
 done < /modules/load
 
+# cgroups VERSION: the control groups below the new root, all controllers in version 2, or all in version 1 and version
+# 2 beside them without any.
+cgroups() {
+    if [ "$1" = 2 ]; then
+        mount -t cgroup2 cgroup2 sys/fs/cgroup || fail "cannot mount cgroup2"
+        echo "+cpuset +cpu +io +memory +pids" > sys/fs/cgroup/cgroup.subtree_control ||
+            fail "cannot enable the cgroup controllers"
+        return
+    fi
+    mount -t tmpfs -o mode=0755 cgroup sys/fs/cgroup
+    for controller in cpu cpuacct cpuset memory devices freezer blkio pids; do
+        mkdir "sys/fs/cgroup/$controller"
+        mount -t cgroup -o "$controller" cgroup "sys/fs/cgroup/$controller" ||
+            fail "cannot mount the cgroup controller $controller"
+    done
+    mkdir sys/fs/cgroup/unified
+    mount -t cgroup2 cgroup2 sys/fs/cgroup/unified || fail "cannot mount cgroup2"
+}
+
 mkdir /host /over /new
 share() {
     mount -t 9p -o "trans=virtio,version=9p2000.L,msize=512000,$3" "$1" "$2" || fail "cannot mount $1"
@@ -42,14 +61,13 @@ mkdir -p run/northstar-vm/exchange run/lock run/tmp
 chmod 1777 run/lock run/tmp
 share exchange run/northstar-vm/exchange cache=none
 mount -t securityfs securityfs sys/kernel/security
-mount -t cgroup2 cgroup2 sys/fs/cgroup || fail "cannot mount cgroup2"
-echo "+cpuset +cpu +io +memory +pids" > sys/fs/cgroup/cgroup.subtree_control ||
-    fail "cannot enable the cgroup controllers"
-hostname northstar-vm
-ifconfig lo 127.0.0.1 netmask 255.0.0.0 up
 
 # shellcheck source=/dev/null
 . run/northstar-vm/exchange/setup
+cgroups "$CGROUPS"
+hostname northstar-vm
+ifconfig lo 127.0.0.1 netmask 255.0.0.0 up
+
 # modprobe finds this kernel's modules where it looks for them.
 mkdir -p lib/modules
 ln -s "$MODULES" "lib/modules/$(uname -r)"

@@ -51,9 +51,21 @@ pub struct Arguments {
     /// More words for the kernel's command line, such as "security=selinux selinux=1".
     #[arg(long)]
     append: Option<String>,
+    /// Version of the control groups with the controllers.
+    #[arg(long, value_enum, default_value_t = Cgroups::V2)]
+    cgroups: Cgroups,
     /// The command to run in the guest.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<OsString>,
+}
+
+/// How the guest's control groups are mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Cgroups {
+    /// All controllers in version 1, beside a version 2 without controllers: a hybrid.
+    V1,
+    /// Version 2 alone.
+    V2,
 }
 
 /// Runs the command and hands its exit status on.
@@ -68,6 +80,7 @@ pub fn main(arguments: Arguments) -> Result<ExitCode> {
     guest.memory = arguments.memory;
     guest.append = arguments.append.unwrap_or_default();
     guest.out = arguments.out;
+    guest.cgroups = arguments.cgroups;
     let request = Request::here(arguments.command)?;
     let code = guest.run(&request, &mut io::stdout(), &mut io::stderr())?;
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
@@ -87,6 +100,8 @@ pub struct Guest {
     pub append: String,
     /// Receives the files the command leaves in `$NORTHSTAR_VM_OUT`.
     pub out: Option<PathBuf>,
+    /// How the control groups are mounted.
+    pub cgroups: Cgroups,
 }
 
 impl Guest {
@@ -114,6 +129,7 @@ impl Guest {
             memory: 4096,
             append: String::new(),
             out: None,
+            cgroups: Cgroups::V2,
         })
     }
 
@@ -144,7 +160,10 @@ impl Guest {
     /// The file `setup` tells init.sh what differs between runs. It is read as shell words.
     fn write_setup(&self, exchange: &Path) -> Result<()> {
         let agent = env::current_exe().context("cannot find the path of xtask itself")?;
-        let mut setup = Vec::new();
+        let mut setup = match self.cgroups {
+            Cgroups::V1 => b"CGROUPS=1\n".to_vec(),
+            Cgroups::V2 => b"CGROUPS=2\n".to_vec(),
+        };
         for (name, path) in [
             ("AGENT", agent.as_path()),
             ("MODULES", &self.kernel.modules()),
