@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::num::NonZeroUsize;
+use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -29,15 +30,51 @@ impl BlockHasher {
     }
 }
 
+/// Memory for blocks whose address is a multiple of a block, as descriptors opened with `O_DIRECT` demand (open(2)).
+#[derive(Default)]
+pub(super) struct Blocks {
+    memory: Vec<u8>,
+    start: usize,
+    length: usize,
+}
+
+impl Blocks {
+    fn resize(&mut self, count: usize) {
+        self.length = count * BLOCK;
+        if self.memory.len() < self.length + BLOCK {
+            self.memory = vec![0; self.length + BLOCK];
+            self.start = self.memory.as_ptr().align_offset(BLOCK);
+        }
+    }
+}
+
+impl Deref for Blocks {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.memory
+            .get(self.start..self.start + self.length)
+            .unwrap_or_default()
+    }
+}
+
+impl DerefMut for Blocks {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.memory
+            .get_mut(self.start..self.start + self.length)
+            .unwrap_or_default()
+    }
+}
+
 /// Reads `count` blocks of an image from block `first` on; `buffer` holds exactly them afterwards.
 pub(super) fn read_blocks(
     file: &File,
     image_offset: u64,
     first: u64,
     count: usize,
-    buffer: &mut Vec<u8>,
+    buffer: &mut Blocks,
 ) -> Result<(), VerityError> {
-    buffer.resize(count * BLOCK, 0);
+    buffer.resize(count);
     file.read_exact_at(buffer, image_offset + first * BLOCK_U64)
         .map_err(|source| VerityError::Read {
             block: first,
@@ -59,13 +96,13 @@ pub(super) fn children(index: u64, total: u64) -> (u64, usize) {
 /// begun, and of several failures the one with the lowest index is returned.
 pub(super) fn on_all_cores<T: Send, E: Send>(
     count: u64,
-    work: impl Fn(u64, &mut Vec<u8>) -> Result<T, E> + Sync,
+    work: impl Fn(u64, &mut Blocks) -> Result<T, E> + Sync,
 ) -> Result<Vec<T>, E> {
     let next = AtomicU64::new(0);
     let failed = AtomicBool::new(false);
     let results = Mutex::new(Vec::new());
     let run = || {
-        let mut buffer = Vec::new();
+        let mut buffer = Blocks::default();
         let mut own = Vec::new();
         while !failed.load(Ordering::Relaxed) {
             let index = next.fetch_add(1, Ordering::Relaxed);

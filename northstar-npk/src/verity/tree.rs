@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use super::hash::{BlockHasher, HASHES_PER_BLOCK, children, on_all_cores, read_blocks};
+use super::hash::{BlockHasher, Blocks, HASHES_PER_BLOCK, children, on_all_cores, read_blocks};
 use super::{Superblock, VerityError};
 use crate::limits::BLOCK;
 use crate::signature::{Hash, sha256};
@@ -73,7 +73,7 @@ pub(crate) fn build_salted(
     let levels = levels(data_blocks);
     let (root_hash, blocks) = match levels.first() {
         None => {
-            let mut block = Vec::new();
+            let mut block = Blocks::default();
             read_blocks(file, 0, 0, 1, &mut block)?;
             (hasher.hash(&block), Vec::new())
         }

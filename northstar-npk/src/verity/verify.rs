@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use super::hash::{BlockHasher, HASHES_PER_BLOCK, children, on_all_cores, read_blocks};
+use super::hash::{BlockHasher, Blocks, HASHES_PER_BLOCK, children, on_all_cores, read_blocks};
 use super::tree::levels;
 use super::{Verity, VerityError};
 use crate::limits::BLOCK;
@@ -13,7 +13,8 @@ use crate::signature::Hash;
 ///
 /// That is: each data block and each tree block has the hash its parent says, tree blocks are
 /// zero after their last hash, and the top has the root hash. The superblock was checked when the
-/// package was opened. Reads are positioned, so `file` may be shared. Memory does not grow with
+/// package was opened. Reads are positioned, so `file` may be shared, and aligned to blocks in the file (as far as
+/// the image is) and in memory, so it may be opened with `O_DIRECT`. Memory does not grow with
 /// the image except for 32 bytes for each 512 KiB.
 pub fn verify_image(file: &File, image: &Image) -> Result<(), VerityError> {
     let verity = image.verity.as_ref().ok_or(VerityError::Unsigned)?;
@@ -39,7 +40,7 @@ pub(crate) fn verify_root_block(
         true => 0,
         false => verity.hash_start_block(),
     };
-    let mut buffer = Vec::new();
+    let mut buffer = Blocks::default();
     read_blocks(file, image_offset, block, 1, &mut buffer)?;
     match BlockHasher::new(&verity.salt).hash(&buffer) == verity.root_hash {
         true => Ok(()),
@@ -71,7 +72,7 @@ impl Check<'_> {
             end = start;
         }
         if levels.is_empty() {
-            let mut buffer = Vec::new();
+            let mut buffer = Blocks::default();
             self.read(0, 1, &mut buffer)?;
             hashes.push(self.hasher.hash(&buffer));
         }
@@ -81,7 +82,7 @@ impl Check<'_> {
         }
     }
 
-    fn read(&self, first: u64, count: usize, buffer: &mut Vec<u8>) -> Result<(), VerityError> {
+    fn read(&self, first: u64, count: usize, buffer: &mut Blocks) -> Result<(), VerityError> {
         read_blocks(self.file, self.image_offset, first, count, buffer)
     }
 
@@ -100,7 +101,7 @@ impl Check<'_> {
 
     /// Checks a level above the bottom one against the hashes of the blocks below it.
     fn level(&self, start: u64, below: u64, hashes: &[Hash]) -> Result<Vec<Hash>, VerityError> {
-        let mut buffer = Vec::new();
+        let mut buffer = Blocks::default();
         hashes
             .chunks(HASHES_PER_BLOCK)
             .zip(0..)
@@ -117,7 +118,7 @@ impl Check<'_> {
         block: u64,
         first: u64,
         hashes: &[Hash],
-        buffer: &mut Vec<u8>,
+        buffer: &mut Blocks,
     ) -> Result<Hash, VerityError> {
         self.read(block, 1, buffer)?;
         let (stored, padding) = buffer

@@ -9,8 +9,11 @@
 //! and a daemon that is killed at any point of the way leaves nothing but what another process still uses.
 
 use std::{
-    fs::File,
-    os::fd::{AsFd, BorrowedFd},
+    fs::{File, OpenOptions},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::fs::OpenOptionsExt,
+    },
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -19,8 +22,9 @@ use std::{
 use northstar_manifest::Container;
 use northstar_npk::{
     Image,
-    verity::{Verity, verify_image},
+    verity::{Verity, VerityError, verify_image},
 };
+use rustix::fs::OFlags;
 
 use super::{
     Integrity, Kernel, MountError, UnmountError,
@@ -85,14 +89,6 @@ fn mount_blocking(kernel: &Kernel, request: MountRequest) -> Result<MountedImage
     // 1. Nothing of the image reaches the kernel before it is known how it is protected.
     let protection = protection(kernel, &request)?;
     check_size(&request)?;
-    if protection == Protection::Read {
-        verify_image(&request.source.file, &request.source.image).map_err(|source| {
-            MountError::Corrupt {
-                container: request.container.clone(),
-                source,
-            }
-        })?;
-    }
 
     // 2. The directory.
     let in_target = |source| MountError::Target {
@@ -128,7 +124,16 @@ fn mount_blocking(kernel: &Kernel, request: MountRequest) -> Result<MountedImage
                 }
             }
         }
-        Protection::Read | Protection::Trust => None,
+        Protection::Read => {
+            if let Err(source) = read_through(&loop_device, &request.source.image) {
+                let container = request.container.clone();
+                let error = MountError::Corrupt { container, source };
+                let loop_device = Some(loop_device.detach());
+                return Err(undone(error, Some(target), None, loop_device));
+            }
+            None
+        }
+        Protection::Trust => None,
     };
     let (source, number) = match &verity {
         Some(device) => (device.path(), device.number()),
@@ -154,6 +159,24 @@ fn mount_blocking(kernel: &Kernel, request: MountRequest) -> Result<MountedImage
             Err(undone(error, None, verity, Some(loop_device.detach())))
         }
     }
+}
+
+/// Checks the whole image as the mount is going to read it.
+///
+/// The loop device reads past the page cache of the file where it can. The file itself may be cached, and what is
+/// cached may be older than what is stored, so reading the file would say nothing about what the mount gets. A page
+/// cache of the device would be a third place; `O_DIRECT` keeps it out.
+fn read_through(loop_device: &LoopDevice, image: &Image) -> Result<(), VerityError> {
+    let device = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::DIRECT.bits().cast_signed())
+        .open(loop_device.path())
+        .map_err(|source| VerityError::Read { block: 0, source })?;
+    let image = Image {
+        offset: 0,
+        ..image.clone()
+    };
+    verify_image(&device, &image)
 }
 
 /// How an image will be protected, with what that needs.

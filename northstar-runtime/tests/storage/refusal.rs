@@ -205,3 +205,81 @@ async fn a_run_directory_that_others_can_write_is_refused() {
         "{error:?}"
     );
 }
+
+/// A file system in a file, mounted; what lies below it can be changed without its knowledge.
+struct Disk {
+    stored: std::path::PathBuf,
+    mounted: std::path::PathBuf,
+}
+
+impl Disk {
+    fn new(env: &Env) -> Self {
+        let disk = Self {
+            stored: env.path("disk.img"),
+            mounted: env.path("disk"),
+        };
+        fs::File::create(&disk.stored)
+            .unwrap()
+            .set_len(16 << 20)
+            .unwrap();
+        fs::create_dir(&disk.mounted).unwrap();
+        run("mkfs.ext4", &["-q".as_ref(), disk.stored.as_ref()]);
+        run(
+            "mount",
+            &[
+                "-o".as_ref(),
+                "loop".as_ref(),
+                disk.stored.as_ref(),
+                disk.mounted.as_ref(),
+            ],
+        );
+        disk
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        run("umount", &[self.mounted.as_ref()]);
+    }
+}
+
+fn run(program: &str, arguments: &[&std::ffi::OsStr]) {
+    let output = std::process::Command::new(program)
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{program}: {output:?}");
+}
+
+#[tokio::test]
+async fn what_is_cached_of_a_file_does_not_hide_what_is_stored() {
+    let env = Env::new();
+    let disk = Disk::new(&env);
+    let package = disk.mounted.join("a.npk");
+    fs::copy(env.signed("a:1.0.0"), &package).unwrap();
+    fs::File::open(&package).unwrap().sync_all().unwrap();
+    let pristine = fs::read(&package).unwrap();
+
+    let offset = support::offset_of_data(&disk.stored);
+    support::flip(&disk.stored, offset);
+    assert_eq!(
+        fs::read(&package).unwrap(),
+        pristine,
+        "the change must be out of sight"
+    );
+
+    let request = env.request(&package, Integrity::FullRead);
+    let error = mount(&Kernel::detect(), request).await.unwrap_err();
+    let mounts: Vec<_> = env.mounts().into_iter().map(|mount| mount.path).collect();
+    assert_eq!(mounts, std::slice::from_ref(&disk.mounted));
+    assert!(
+        matches!(
+            error,
+            MountError::Corrupt {
+                source: VerityError::Block { .. },
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+}
