@@ -67,6 +67,7 @@ pub fn run(workspace: &Workspace, suites: &[Suite]) -> Result<Tally> {
         "test",
         "--package",
         "northstar-tests",
+        "--no-fail-fast",
         "--",
         "--test-threads=1",
     ]);
