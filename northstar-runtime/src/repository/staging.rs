@@ -36,8 +36,9 @@ const PIECE: usize = 256 * 1024;
 pub struct Staging {
     /// `None` while a blocking thread has it and after an error.
     writer: Option<Box<Writer>>,
-    pending: Vec<Bytes>,
-    pending_bytes: usize,
+    /// A copy of what was taken and is not written yet, at most [`PIECE`]: bytes kept as they came would keep the
+    /// buffers they were received in, however few of them there are in each.
+    pending: Vec<u8>,
 }
 
 /// A complete, verified and durable package that is not in the repository yet.
@@ -66,7 +67,6 @@ impl Staging {
         Self {
             writer: Some(Box::new(writer)),
             pending: Vec::new(),
-            pending_bytes: 0,
         }
     }
 
@@ -76,17 +76,20 @@ impl Staging {
     ///
     /// The first excess byte, the first byte that shows that this is not an acceptable package, or a failed write.
     /// An error ends the install: everything after it is answered by [`InstallError::Ended`].
-    pub async fn write(&mut self, bytes: Bytes) -> Result<(), InstallError> {
+    pub async fn write(&mut self, mut bytes: Bytes) -> Result<(), InstallError> {
         if self.writer.is_none() {
             return Err(InstallError::Ended);
         }
-        self.pending_bytes = self.pending_bytes.saturating_add(bytes.len());
-        self.pending.push(bytes);
-        if self.pending_bytes < PIECE {
-            Ok(())
-        } else {
-            self.flush().await
+        while !bytes.is_empty() {
+            let room = PIECE.saturating_sub(self.pending.len());
+            self.pending.reserve_exact(room);
+            let fits = bytes.split_to(bytes.len().min(room));
+            self.pending.extend_from_slice(&fits);
+            if self.pending.len() >= PIECE {
+                self.flush().await?;
+            }
         }
+        Ok(())
     }
 
     /// All bytes were given: checks the package as a whole and makes its content durable.
@@ -101,18 +104,20 @@ impl Staging {
     }
 
     async fn flush(&mut self) -> Result<(), InstallError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
         let mut writer = self.writer.take().ok_or(InstallError::Ended)?;
-        let pending = mem::take(&mut self.pending);
-        self.pending_bytes = 0;
+        let mut pending = mem::take(&mut self.pending);
         // If this future is dropped the thread finishes its piece, and the install is undone there.
-        let writer = blocking(move || {
-            for bytes in pending {
-                writer.write(&bytes)?;
-            }
-            Ok(writer)
+        let (writer, pending) = blocking(move || {
+            writer.write(&pending)?;
+            pending.clear();
+            Ok((writer, pending))
         })
         .await?;
         self.writer = Some(writer);
+        self.pending = pending;
         Ok(())
     }
 }

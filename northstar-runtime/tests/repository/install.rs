@@ -82,6 +82,22 @@ async fn the_size_of_the_pieces_does_not_matter() {
 }
 
 #[tokio::test]
+async fn what_was_taken_does_not_keep_the_buffer_it_came_in() {
+    let env = Env::new();
+    let (repository, bytes) = empty(&env);
+    let mut staging = repository.stage(bytes.len() as u64).unwrap();
+    for byte in &bytes {
+        // A sender of single bytes, each received in a large buffer.
+        let mut buffer = vec![0; 128 * 1024];
+        buffer[0] = *byte;
+        let buffer = Bytes::from(buffer);
+        staging.write(buffer.slice(..1)).await.unwrap();
+        assert!(buffer.is_unique());
+    }
+    staging.finish().await.unwrap();
+}
+
+#[tokio::test]
 async fn the_first_excess_byte_ends_the_install() {
     let env = Env::new();
     let (repository, mut bytes) = empty(&env);
