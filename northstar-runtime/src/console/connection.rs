@@ -4,9 +4,11 @@
 //! notifications go out while a request is being worked on, and a package is read even while the client reads nothing.
 
 use super::{
-    Context, handshake,
+    Context,
+    budget::Share,
+    handshake,
     handshake::HandshakeError,
-    input::{Budget, Input},
+    input::Input,
     output::{self, Notifications, WriteError},
     peer::Peer,
     requests::{End, Requests},
@@ -40,7 +42,8 @@ pub(super) struct Client {
     pub options: ConnectionOptions,
     /// Its place at the listener; containers have none.
     pub pending: Option<Pending>,
-    pub budget: Budget,
+    /// Memory for its long lines.
+    pub share: Share,
 }
 
 /// Why a connection never served a request.
@@ -77,7 +80,7 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let mut input = Input::new(input, client.budget.clone());
+    let mut input = Input::new(input, client.share.clone());
     let greeted = match greet(&mut input, &mut output, &mut client, &context).await {
         Ok(accepted) => accepted,
         Err(refusal) => {

@@ -1,15 +1,14 @@
 //! What a client sends: lines of bounded length, and between them the raw bytes of packages.
 //!
-//! Memory is bounded in two ways. A line has a longest length, and all lines of a listener together that are longer
-//! than [`FREE`] share a [`Budget`]: who wants more waits for others to be done, and whoever is not done in time is
-//! disconnected.
+//! Memory is bounded in two ways. A line has a longest length, and all lines of a peer that are longer than [`FREE`]
+//! have a [`Share`] together: who wants more waits for the peer's other lines to be done, and whoever is not done in
+//! time is disconnected. Raw bytes are handed on without the buffer they were received in.
 
-use crate::config::MAX_REQUEST_SIZE;
-use bytes::{Bytes, BytesMut};
-use std::{io, sync::Arc, time::Duration};
+use super::budget::{Memory, Share};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use std::{io, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
-    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout_at},
 };
 
@@ -19,31 +18,11 @@ const FREE: usize = 16 * 1024;
 const LINE_CHUNK: usize = 4 * 1024;
 /// How much is read at once from the stream of an install.
 const BODY_CHUNK: usize = 128 * 1024;
-/// The unit of the budget in bytes.
-const UNIT: usize = 1024;
-/// What all lines beyond [`FREE`] may use together: the longest one that can be allowed fits.
-const BUDGET: usize = MAX_REQUEST_SIZE + UNIT;
-
-/// Memory for long lines, shared by the connections of a listener.
-#[derive(Clone, Debug)]
-pub(super) struct Budget(Arc<Semaphore>);
-
-impl Budget {
-    pub(super) fn new() -> Budget {
-        Budget(Arc::new(Semaphore::new(BUDGET.div_ceil(UNIT))))
-    }
-
-    async fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
-        Arc::clone(&self.0).acquire_many_owned(units).await.ok()
-    }
-}
-
 /// One line without its end, and the memory it holds.
 #[derive(Debug)]
 pub(super) struct Line {
     pub text: Bytes,
-    pub memory: Option<OwnedSemaphorePermit>,
+    pub memory: Option<Memory>,
 }
 
 /// Limits of one line.
@@ -79,22 +58,19 @@ pub(super) struct Input<R> {
     buffer: BytesMut,
     /// Bytes at the start of `buffer` that are known to hold no end of a line.
     scanned: usize,
-    /// What `buffer` holds of the budget.
-    memory: Option<OwnedSemaphorePermit>,
-    /// How many bytes `memory` and [`FREE`] stand for.
-    allowance: usize,
-    budget: Budget,
+    /// What a line that is longer than [`FREE`] holds of the share.
+    memory: Option<Memory>,
+    share: Share,
 }
 
 impl<R: AsyncRead + Unpin> Input<R> {
-    pub(super) fn new(io: R, budget: Budget) -> Input<R> {
+    pub(super) fn new(io: R, share: Share) -> Input<R> {
         Input {
             io,
             buffer: BytesMut::new(),
             scanned: 0,
             memory: None,
-            allowance: FREE,
-            budget,
+            share,
         }
     }
 
@@ -140,9 +116,17 @@ impl<R: AsyncRead + Unpin> Input<R> {
             self.read(usize::try_from(limit).map_or(BODY_CHUNK, |limit| limit.min(BODY_CHUNK)))
                 .await?;
         }
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         self.scanned = 0;
-        Ok(self.buffer.split_to(self.buffer.len().min(limit)).freeze())
+        let length =
+            usize::try_from(limit).map_or(self.buffer.len(), |limit| limit.min(self.buffer.len()));
+        // A copy: a part of the buffer would keep all of it, and there may be one byte in it.
+        let chunk = Bytes::copy_from_slice(self.buffer.get(..length).unwrap_or_default());
+        if length < self.buffer.len() {
+            self.buffer.advance(length);
+        } else {
+            self.buffer.clear();
+        }
+        Ok(chunk)
     }
 
     /// Throws away what comes until the client closes, `deadline`, or `most` bytes, so that closing the connection does
@@ -177,37 +161,33 @@ impl<R: AsyncRead + Unpin> Input<R> {
         if text.len() > longest {
             return Err(LineError::TooLong(longest));
         }
-        self.allowance = FREE;
+        let mut memory = self.memory.take();
+        if let Some(memory) = &mut memory {
+            memory.shrink(text.len().saturating_sub(FREE));
+        }
         Ok(Some(Line {
             text: text.freeze(),
-            memory: self.memory.take(),
+            memory,
         }))
     }
 
-    /// Asks the budget for more once the line has outgrown what it has: twice as much, up to the `longest` line.
+    /// Takes what the `longest` line needs once this one has outgrown what is free. All at once: lines that each have a
+    /// part and want more would wait for each other.
     async fn make_room(&mut self, longest: usize) {
-        if self.buffer.len() + LINE_CHUNK <= self.allowance || self.allowance >= longest {
-            return;
+        if self.memory.is_none() && longest > FREE && self.buffer.len() + LINE_CHUNK > FREE {
+            self.memory = self.share.take(longest.saturating_sub(FREE)).await;
         }
-        let allowance = self.allowance.saturating_mul(2).min(longest.max(FREE));
-        let more = self
-            .budget
-            .take(allowance.saturating_sub(self.allowance))
-            .await;
-        match (&mut self.memory, more) {
-            (Some(memory), Some(more)) => memory.merge(more),
-            (memory, more) => *memory = more,
-        }
-        self.allowance = allowance;
     }
 
     async fn read(&mut self, most: usize) -> io::Result<usize> {
-        if self.buffer.is_empty() && self.buffer.capacity() > FREE {
+        if self.buffer.is_empty() && self.buffer.capacity() > most.max(FREE) {
             // The memory of a long line or of an install is not kept for short ones.
             self.buffer = BytesMut::new();
         }
         self.buffer.reserve(most);
-        self.io.read_buf(&mut self.buffer).await
+        // The buffer may be larger than it was asked to be.
+        let mut buffer = (&mut self.buffer).limit(most);
+        self.io.read_buf(&mut buffer).await
     }
 }
 
@@ -222,10 +202,9 @@ mod tests {
         stall: Duration::from_secs(5),
     };
 
-    fn input(budget: usize) -> (DuplexStream, Input<DuplexStream>) {
+    fn input(share: usize) -> (DuplexStream, Input<DuplexStream>) {
         let (client, server) = duplex(1 << 20);
-        let budget = Budget(Arc::new(Semaphore::new(budget)));
-        (client, Input::new(server, budget))
+        (client, Input::new(server, Share::alone(share)))
     }
 
     async fn next(input: &mut Input<DuplexStream>) -> Option<Bytes> {
@@ -313,38 +292,77 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_chunk_keeps_no_more_than_its_bytes() {
+        let (mut client, mut input) = input(0);
+        for _ in 0..100 {
+            client.write_all(b"x").await.unwrap();
+            let chunk = input.chunk(1 << 20).await.unwrap();
+            // Nobody else has a part of its memory, and that is not larger than it has to be.
+            let chunk = chunk.try_into_mut().unwrap();
+            assert_eq!((chunk.len(), chunk.capacity()), (1, 1));
+        }
+        client.write_all(&[b'x'; 300_000]).await.unwrap();
+        let chunk = input.chunk(100_000).await.unwrap();
+        assert_eq!(chunk.try_into_mut().unwrap().capacity(), 100_000);
+        let chunk = input.chunk(1 << 20).await.unwrap();
+        assert_eq!(chunk.try_into_mut().unwrap().capacity(), BODY_CHUNK);
+    }
+
+    /// 60 KiB.
+    fn long() -> Vec<u8> {
+        [vec![b'x'; 60 * 1024], b"\n".to_vec()].concat()
+    }
+
+    const LONG_LIMITS: LineLimits = LineLimits {
+        length: 64 * 1024,
+        ..LIMITS
+    };
+
+    #[tokio::test(start_paused = true)]
     async fn long_lines_wait_for_each_other() {
-        let limits = LineLimits {
-            length: 64 * 1024,
-            ..LIMITS
-        };
-        let long = [vec![b'x'; 60 * 1024], b"\n".to_vec()].concat();
         // Room for one long line beyond what is free.
-        let budget = Budget(Arc::new(Semaphore::new(64 - 16 + 2)));
+        let share = Share::alone(64 * 1024);
         let (mut client, server) = duplex(1 << 20);
-        let mut first = Input::new(server, budget.clone());
-        client.write_all(&long).await.unwrap();
-        let held = first.line(limits).await.unwrap().unwrap();
+        let mut first = Input::new(server, share.clone());
+        client.write_all(&long()).await.unwrap();
+        let held = first.line(LONG_LIMITS).await.unwrap().unwrap();
         assert_eq!(held.text.len(), 60 * 1024);
         assert!(held.memory.is_some());
 
         let (mut client, server) = duplex(1 << 20);
-        let mut second = Input::new(server, budget.clone());
+        let mut second = Input::new(server, share.clone());
         client.write_all(b"short\n").await.unwrap();
-        assert_eq!(second.line(limits).await.unwrap().unwrap().text, "short");
-        client.write_all(&long).await.unwrap();
+        let short = second.line(LONG_LIMITS).await.unwrap().unwrap();
+        assert_eq!(short.text, "short");
+        client.write_all(&long()).await.unwrap();
         let waited = Instant::now();
-        let error = second.line(limits).await.unwrap_err();
+        let error = second.line(LONG_LIMITS).await.unwrap_err();
         assert!(matches!(error, LineError::Stalled(_)), "{error:?}");
         assert_eq!(waited.elapsed().as_secs(), 5);
 
         drop((held, second));
         let (mut client, server) = duplex(1 << 20);
-        let mut third = Input::new(server, budget);
-        client.write_all(&long).await.unwrap();
-        assert_eq!(
-            third.line(limits).await.unwrap().unwrap().text.len(),
-            60 * 1024
-        );
+        let mut third = Input::new(server, share);
+        client.write_all(&long()).await.unwrap();
+        let line = third.line(LONG_LIMITS).await.unwrap().unwrap();
+        assert_eq!(line.text.len(), 60 * 1024);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn long_lines_that_arrive_together_are_all_served() {
+        let share = Share::alone(64 * 1024);
+        let mut lines = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let (mut client, server) = duplex(4 * 1024);
+            let mut input = Input::new(server, share.clone());
+            lines.spawn(async move {
+                let bytes = long();
+                let (sent, line) = tokio::join!(client.write_all(&bytes), input.line(LONG_LIMITS));
+                sent.unwrap();
+                line.unwrap().unwrap().text.len()
+            });
+        }
+        let lengths = lines.join_all().await;
+        assert_eq!(lengths, [60 * 1024; 8]);
     }
 }

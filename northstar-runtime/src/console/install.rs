@@ -116,7 +116,7 @@ impl Body {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::input::Budget, *};
+    use super::{super::budget::Share, *};
     use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 
     fn options() -> ConnectionOptions {
@@ -136,14 +136,14 @@ mod tests {
         server: DuplexStream,
         size: u64,
     ) -> Result<Result<Container, api::Error>, StreamError> {
-        let mut input = Input::new(server, Budget::new());
+        let mut input = Input::new(server, Share::alone(0));
         receive(&mut input, size, Err(refusal()), &options()).await
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_refused_package_is_read_to_its_end_and_no_further() {
         let (mut client, server) = duplex(1 << 20);
-        let mut input = Input::new(server, Budget::new());
+        let mut input = Input::new(server, Share::alone(0));
         client.write_all(&[b'x'; 300_000]).await.unwrap();
         client.write_all(b"next\n").await.unwrap();
         let answer = receive(&mut input, 300_000, Err(refusal()), &options())

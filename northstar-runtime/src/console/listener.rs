@@ -6,8 +6,8 @@
 
 use super::{
     Context,
+    budget::{Budget, Share},
     connection::{self, Client},
-    input::Budget,
     peer::Peer,
     slots::Slots,
     socket::{Bound, Stream},
@@ -88,12 +88,16 @@ impl Accepting {
     }
 
     fn connection(&self, stream: Stream, peer: Peer) -> impl Future<Output = ()> + Send + use<> {
+        let share = match peer.origin() {
+            Some(origin) => self.budget.share(origin),
+            None => Share::alone(self.listener.options.max_request_size),
+        };
         let client = Client {
             permissions: peer.permissions(&self.listener),
             peer,
             options: self.listener.options.clone(),
             pending: Some(self.slots.admit()),
-            budget: self.budget.clone(),
+            share,
         };
         let context = self.context.clone();
         async move {

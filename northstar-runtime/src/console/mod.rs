@@ -17,6 +17,7 @@
 //! Whatever a client sends or does not send, it costs a bounded amount of memory and time and affects its own
 //! connection only.
 
+mod budget;
 mod connection;
 mod handshake;
 mod input;
@@ -41,8 +42,8 @@ use crate::{
     config::{self, ConnectionOptions},
     supervisor::Handle,
 };
+use budget::Share;
 use connection::Client;
-use input::Budget;
 use northstar_manifest::{Container, Permissions};
 use peer::Peer;
 use std::sync::Arc;
@@ -54,8 +55,6 @@ use tokio_util::sync::CancellationToken;
 #[derive(Clone, Debug)]
 pub struct Console {
     context: Context,
-    /// Memory for the long lines of all containers.
-    container_lines: Budget,
 }
 
 /// What every connection needs of the daemon.
@@ -86,7 +85,6 @@ impl Console {
                 tokens,
                 cancel,
             },
-            container_lines: Budget::new(),
         })
     }
 
@@ -130,12 +128,13 @@ impl Console {
         options: ConnectionOptions,
     ) {
         let (input, output) = stream.into_split();
+        let share = Share::alone(options.max_request_size);
         let client = Client {
             peer: Peer::Container(container),
             permissions,
             options,
             pending: None,
-            budget: self.container_lines.clone(),
+            share,
         };
         connection::serve(input, output, client, self.context.clone()).await;
     }

@@ -5,7 +5,7 @@
 //! behind that the ring has lost notifications it should have got: a gap would be worse, because a client of 0.9.2 has
 //! no way to see it, and reconnecting with a fresh `list` is what it does anyway.
 
-use super::translate;
+use super::{budget::Memory, translate};
 use crate::supervisor::Event;
 use bytes::BytesMut;
 use northstar_api::{Message, codec::CodecError};
@@ -30,7 +30,7 @@ const BATCH: usize = 64 * 1024;
 struct Outgoing {
     line: BytesMut,
     _room: OwnedSemaphorePermit,
-    _memory: Option<OwnedSemaphorePermit>,
+    _memory: Option<Memory>,
 }
 
 /// Where answers are put.
@@ -86,7 +86,7 @@ impl Outbox {
     pub(super) async fn send(
         &self,
         message: &Message,
-        memory: Option<OwnedSemaphorePermit>,
+        memory: Option<Memory>,
     ) -> Result<(), SendError> {
         let line = translate::line(message)?;
         let size = u32::try_from(line.len()).map_or(ROOM, |size| size.min(ROOM));

@@ -31,6 +31,22 @@ async fn exactly_the_announced_bytes_reach_the_supervisor() {
 }
 
 #[tokio::test]
+async fn a_package_may_arrive_byte_by_byte() {
+    let server = Setup::default().start().await;
+    let mut client = server.tcp().await.connect().await;
+    client.stream.get_ref().set_nodelay(true).unwrap();
+    let package = package(5000);
+    client.raw(install("default", 5000).as_bytes()).await;
+    for byte in &package {
+        client.raw(&[*byte]).await;
+        tokio::task::yield_now().await;
+    }
+    client.expect(OK).await;
+    assert_eq!(server.uploads(1).await, [Some(package)]);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn the_next_request_may_come_in_the_same_packet() {
     let server = Setup::default().start().await;
     let mut client = server.unix().await.connect().await;

@@ -3,6 +3,7 @@
 mod fuzz;
 mod hostile;
 mod installs;
+mod lines;
 mod matrix;
 mod sessions;
 mod sockets;
