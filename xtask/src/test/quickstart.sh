@@ -11,12 +11,12 @@ fail() {
     exit 1
 }
 
-# Waits until a command succeeds, for at most a minute.
+# Waits until a command succeeds, for at most five minutes: cargo takes its time under emulation.
 await() {
-    end=$(($(date +%s) + 60))
+    end=$(($(date +%s) + 300))
     until "$@" > /dev/null 2>&1; do
         [ "$(date +%s)" -lt "$end" ] || fail "waited in vain for: $*"
-        sleep 0.1
+        sleep 1
     done
 }
 
