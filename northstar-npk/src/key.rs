@@ -15,6 +15,12 @@ pub const KEY_SIZE: usize = 32;
 /// Size in bytes of a signature.
 pub const SIGNATURE_SIZE: usize = 64;
 
+/// Extension of the file of a secret key.
+const SECRET: &str = "key";
+
+/// Extension of the file of a public key.
+const PUBLIC: &str = "pub";
+
 /// Why a key cannot be read, made or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -32,6 +38,27 @@ pub enum KeyError {
     Length {
         /// The key file.
         path: PathBuf,
+    },
+    /// A file with the name of a public key, where the secret half is needed. Any 32 bytes are a
+    /// seed, so that a signature made with it would be one that everybody can make.
+    #[error("{} is named as a public key: the secret half, NAME.key, is needed", path.display())]
+    NotSecret {
+        /// The key file.
+        path: PathBuf,
+    },
+    /// A file with the name of a secret key, where the public half is needed.
+    #[error("{} is named as a secret key: the public half, NAME.pub, is needed", path.display())]
+    NotPublic {
+        /// The key file.
+        path: PathBuf,
+    },
+    /// `NAME.pub` beside a secret key `NAME.key` is not its public half.
+    #[error("{} is not the public half of secret key {}", public.display(), path.display())]
+    Mismatch {
+        /// The secret key file.
+        path: PathBuf,
+        /// The public key file beside it.
+        public: PathBuf,
     },
     /// The bytes are not a point of the curve.
     #[error("not an Ed25519 public key")]
@@ -77,8 +104,13 @@ pub enum KeyError {
 pub struct PublicKey(VerifyingKey);
 
 impl PublicKey {
-    /// Reads a raw 32-byte key file.
+    /// Reads a raw 32-byte key file. One named `NAME.key` is refused: that is a secret key.
     pub fn read(path: &Path) -> Result<PublicKey, KeyError> {
+        if has_extension(path, SECRET) {
+            return Err(KeyError::NotPublic {
+                path: path.to_owned(),
+            });
+        }
         let bytes = read_exactly(path)?;
         PublicKey::from_bytes(*bytes).map_err(|source| KeyError::File {
             path: path.to_owned(),
@@ -128,9 +160,38 @@ impl SecretKey {
     }
 
     /// Reads a raw 32-byte seed file.
+    ///
+    /// One named `NAME.pub` is refused, and `NAME.key` beside a `NAME.pub` that is not its public
+    /// half: whoever checks the signatures would do so with that one.
     pub fn read(path: &Path) -> Result<SecretKey, KeyError> {
+        if has_extension(path, PUBLIC) {
+            return Err(KeyError::NotSecret {
+                path: path.to_owned(),
+            });
+        }
         let seed = read_exactly(path)?;
-        Ok(SecretKey(SigningKey::from_bytes(&seed)))
+        let key = SecretKey(SigningKey::from_bytes(&seed));
+        if has_extension(path, SECRET) {
+            key.check_sibling(path)?;
+        }
+        Ok(key)
+    }
+
+    fn check_sibling(&self, path: &Path) -> Result<(), KeyError> {
+        let public = path.with_extension(PUBLIC);
+        let is_half = match read_exactly(&public) {
+            Ok(bytes) => *bytes == *self.public().as_bytes(),
+            Err(KeyError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => true,
+            Err(KeyError::Length { .. }) => false,
+            Err(error) => return Err(error),
+        };
+        if is_half {
+            return Ok(());
+        }
+        Err(KeyError::Mismatch {
+            path: path.to_owned(),
+            public,
+        })
     }
 
     /// The public half.
@@ -153,8 +214,8 @@ impl SecretKey {
             });
         }
         let paths = KeyPaths {
-            secret: directory.join(format!("{name}.key")),
-            public: directory.join(format!("{name}.pub")),
+            secret: directory.join(format!("{name}.{SECRET}")),
+            public: directory.join(format!("{name}.{PUBLIC}")),
         };
         write_new(&paths.public, 0o644, self.public().as_bytes())?;
         if let Err(error) = write_new(&paths.secret, 0o600, self.0.as_bytes()) {
@@ -180,6 +241,11 @@ pub struct KeyPaths {
     pub secret: PathBuf,
     /// `NAME.pub`.
     pub public: PathBuf,
+}
+
+fn has_extension(path: &Path, wanted: &str) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case(wanted))
 }
 
 fn read_exactly(path: &Path) -> Result<Zeroizing<[u8; KEY_SIZE]>, KeyError> {
@@ -281,6 +347,42 @@ mod tests {
     }
 
     #[test]
+    fn names_tell_the_halves_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = SecretKey::generate().unwrap();
+        let paths = key.write_pair(dir.path(), "a").unwrap();
+        assert!(matches!(
+            SecretKey::read(&paths.public),
+            Err(KeyError::NotSecret { path }) if path == paths.public
+        ));
+        assert!(matches!(
+            PublicKey::read(&paths.secret),
+            Err(KeyError::NotPublic { path }) if path == paths.secret
+        ));
+    }
+
+    #[test]
+    fn a_secret_key_beside_another_public_key_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = SecretKey::generate().unwrap();
+        let paths = key.write_pair(dir.path(), "a").unwrap();
+        let other = SecretKey::generate().unwrap().public();
+        for sibling in [other.as_bytes().as_slice(), b"short"] {
+            std::fs::write(&paths.public, sibling).unwrap();
+            assert!(matches!(
+                SecretKey::read(&paths.secret),
+                Err(KeyError::Mismatch { path, public })
+                    if path == paths.secret && public == paths.public
+            ));
+        }
+        std::fs::remove_file(&paths.public).unwrap();
+        assert_eq!(
+            SecretKey::read(&paths.secret).unwrap().public(),
+            key.public()
+        );
+    }
+
+    #[test]
     fn existing_keys_are_never_overwritten() {
         for existing in ["a.key", "a.pub"] {
             let dir = tempfile::tempdir().unwrap();
@@ -308,7 +410,7 @@ mod tests {
     #[test]
     fn key_files_of_other_lengths_are_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a.pub");
+        let path = dir.path().join("a");
         for length in [0, 31, 33, 64, 4096] {
             std::fs::write(&path, vec![7; length]).unwrap();
             assert!(matches!(

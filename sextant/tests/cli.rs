@@ -133,6 +133,29 @@ fn packed_packages_verify_with_their_key_only() {
     sextant.fails(&["verify", "unsigned.npk", "--key", "test.pub"]);
 }
 
+/// Any 32 bytes are a seed: who signs with a public key signs with what everybody knows.
+#[test]
+fn the_halves_of_a_key_are_not_taken_for_each_other() {
+    let sextant = Sextant::new();
+    sextant.key();
+    let refuse = |key: &str, word: &str| {
+        let pack = ["pack", "--manifest-path", "manifest.yaml", "--out", "out"];
+        let output = sextant.fails(&[&pack[..], &["--key", key]].concat());
+        let reason = String::from_utf8(output.stderr).unwrap();
+        assert!(reason.contains(key) && reason.contains(word), "{reason}");
+        assert!(sextant.names("out").is_empty());
+    };
+    refuse("test.pub", "public key");
+    fs::copy(sextant.path("test.pub"), sextant.path("mixed.key")).unwrap();
+    fs::copy(sextant.path("test.pub"), sextant.path("mixed.pub")).unwrap();
+    refuse("mixed.key", "mixed.pub");
+
+    sextant.pack(&["--out", "a.npk", "--key", "test.key"]);
+    let output = sextant.fails(&["verify", "a.npk", "--key", "test.key"]);
+    let reason = String::from_utf8(output.stderr).unwrap();
+    assert!(reason.contains("secret key"), "{reason}");
+}
+
 #[test]
 fn without_a_root_there_are_just_the_mount_points() {
     let sextant = Sextant::new();
