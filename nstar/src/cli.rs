@@ -36,6 +36,9 @@ Examples:
   nstar --url unix:///run/northstar.sock install hello.npk default
   nstar --json inspect hello-world";
 
+/// The heading of what every verb takes, apart from what only one does.
+const COMMON: &str = "Common options";
+
 /// Operate a Northstar daemon: install, mount, start, watch and stop containers.
 #[derive(Debug, Parser)]
 #[command(name = "nstar", version, after_help = AFTER_HELP, arg_required_else_help = true)]
@@ -45,20 +48,28 @@ pub struct Cli {
         short,
         long,
         global = true,
+        help_heading = COMMON,
         env = "NSTAR_URL",
         default_value = "tcp://localhost:4200",
         value_name = "URL"
     )]
     pub url: Endpoint,
 
-    /// How long to wait for the connection and for each answer; for an install, how long without
-    /// progress. Without it 10s for the connection, and any time for answers.
-    #[arg(short, long, global = true, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    /// How long to wait for the connection and for each answer, such as 5s or 1min; for an install,
+    /// how long without progress. Without it 10s for the connection, and any time for answers.
+    #[arg(
+        short,
+        long,
+        global = true,
+        help_heading = COMMON,
+        value_name = "DURATION",
+        value_parser = humantime::parse_duration
+    )]
     pub timeout: Option<Duration>,
 
     /// Print the JSON of each answer as it came, one line each. What nstar looks up on its own is not
     /// printed.
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = COMMON)]
     pub json: bool,
 
     /// What to do.

@@ -1,10 +1,12 @@
 //! What can go wrong, and the exit code it has.
 
-use std::{io, path::PathBuf, process::ExitCode, time::Duration};
+use std::{io, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use northstar_api as api;
-use northstar_client::{ConnectError, RequestError};
+use northstar_client::{ConnectError, Disconnected, RequestError};
 use thiserror::Error;
+
+use crate::refusal::Refusal;
 
 /// Why nstar did not do what it was told.
 #[derive(Debug, Error)]
@@ -13,6 +15,8 @@ pub enum Failure {
     Connect(#[from] ConnectError),
     #[error(transparent)]
     Request(#[from] RequestError),
+    #[error(transparent)]
+    Refused(Box<Refusal>),
     #[error("the connection was lost")]
     Lost,
     /// Something was refused that has been told already, line by line.
@@ -26,6 +30,15 @@ pub enum Failure {
     NoRepository { names: String },
     #[error("no answer within {}", humantime::format_duration(*timeout))]
     NoAnswer { timeout: Duration },
+    #[error("{} is not a regular file", path.display())]
+    NotAFile { path: PathBuf },
+    #[error("{} is empty", path.display())]
+    Empty { path: PathBuf },
+    #[error("cannot send {}", path.display())]
+    Unsent {
+        path: PathBuf,
+        source: Arc<Disconnected>,
+    },
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("cannot write the output")]
@@ -65,9 +78,18 @@ impl Failure {
             }
             Failure::Request(RequestError::Server(api::Error::InvalidContainer { .. }))
             | Failure::NoContainer { .. } => Code::NoContainer,
+            Failure::Refused(refusal)
+                if matches!(refusal.error, api::Error::InvalidContainer { .. }) =>
+            {
+                Code::NoContainer
+            }
             Failure::Ambiguous { .. } | Failure::NoRepository { .. } => Code::Usage,
             Failure::Request(_)
+            | Failure::Refused(_)
             | Failure::Partial
+            | Failure::NotAFile { .. }
+            | Failure::Empty { .. }
+            | Failure::Unsent { .. }
             | Failure::Write { .. }
             | Failure::Output { .. }
             | Failure::Runtime { .. } => Code::Failed,

@@ -1,12 +1,14 @@
 //! nstar: the operator's command line for Northstar.
 //!
 //! `cli` says what can be written, `verbs` holds one file per verb, `session` is the connection they
-//! work on, `resolve` finds the container that a bare name means, and `failure` is where the exit
-//! codes come from.
+//! work on, `resolve` finds the container that a bare name means, `package` is the file of an install,
+//! `refusal` words what the daemon refused, and `failure` is where the exit codes come from.
 
 mod cli;
 mod failure;
 mod output;
+mod package;
+mod refusal;
 mod resolve;
 mod session;
 mod verbs;

@@ -1,7 +1,6 @@
 //! A connection that a verb works on.
 
 use std::{
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -11,9 +10,14 @@ use std::{
 
 use northstar_api::{Request, Response};
 use northstar_client::{Answer, Client, Notifications, Options, RequestError};
-use tokio::{fs::File, time};
+use tokio::time;
 
-use crate::{cli::Cli, failure::Failure, output};
+use crate::{
+    cli::Cli,
+    failure::Failure,
+    output,
+    package::{Package, blame},
+};
 
 /// How many notifications are kept while the terminal is slow.
 const NOTIFICATIONS: usize = 10_000;
@@ -62,14 +66,9 @@ impl Session {
         permitted(self.within(self.client.request(request)).await?.response)
     }
 
-    /// Installs the package `path` and prints how far it is.
-    pub async fn install(&self, repository: String, path: &Path) -> Result<Response, Failure> {
-        let error = |source| RequestError::Package {
-            path: path.to_owned(),
-            source,
-        };
-        let file = File::open(path).await.map_err(error)?;
-        let size = file.metadata().await.map_err(error)?.len();
+    /// Installs a package and prints how far it is.
+    pub async fn install(&self, repository: String, package: Package) -> Result<Response, Failure> {
+        let Package { path, file, size } = package;
         let sent = Arc::new(AtomicU64::new(0));
         let progress = {
             let sent = Arc::clone(&sent);
@@ -83,12 +82,12 @@ impl Session {
             .request_install(repository, size, file, progress);
         let mut request = std::pin::pin!(request);
         let Some(timeout) = self.timeout else {
-            return self.accept(request.await?);
+            return self.accept(request.await.map_err(|error| blame(&path, error))?);
         };
         let mut before = 0;
         loop {
             if let Ok(answer) = time::timeout(timeout, &mut request).await {
-                return self.accept(answer?);
+                return self.accept(answer.map_err(|error| blame(&path, error))?);
             }
             let now = sent.load(Ordering::Relaxed);
             if now == before {

@@ -14,13 +14,13 @@ pub mod start;
 pub mod umount;
 pub mod uninstall;
 
-use northstar_api::{Container, ContainerResult};
-use northstar_client::RequestError;
+use northstar_api::{Container, ContainerResult, Error};
 
 use crate::{
     cli::{Cli, Verb},
     failure::Failure,
     output,
+    refusal::Refusal,
     session::Session,
 };
 
@@ -28,6 +28,10 @@ use crate::{
 pub async fn run(cli: Cli) -> Result<(), Failure> {
     if let Verb::Completion(completion) = &cli.verb {
         return completion.run();
+    }
+    // What is wrong with the package is told without a daemon.
+    if let Verb::Install(install) = &cli.verb {
+        install.check()?;
     }
     let subscribe = matches!(cli.verb, Verb::Notifications(_));
     let session = Session::open(&cli, subscribe).await?;
@@ -50,9 +54,15 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
 
 /// The container of a result, or why it was not done.
 fn done(result: ContainerResult) -> Result<Container, Failure> {
-    result
-        .into_result()
-        .map_err(|error| RequestError::Server(error).into())
+    match result {
+        ContainerResult::Ok { container } => Ok(container),
+        ContainerResult::Error { container, error } => Err(refused(container, error)),
+    }
+}
+
+/// The failure for a refusal about `target`.
+fn refused(target: Container, error: Error) -> Failure {
+    Failure::Refused(Box::new(Refusal { target, error }))
 }
 
 /// Tells each of several results. One failure is the failure of the verb; several are told one by one.

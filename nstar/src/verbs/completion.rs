@@ -9,10 +9,13 @@ use crate::{cli::Cli, failure::Failure, output};
 
 /// Print a completion script for a shell.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "nstar completion [OPTIONS] <SHELL>",
+    after_help = "\
 Examples:
   nstar completion bash > /etc/bash_completion.d/nstar
-  nstar completion fish --output ~/.config/fish/completions/nstar.fish")]
+  nstar completion fish --output ~/.config/fish/completions/nstar.fish"
+)]
 pub struct Completion {
     /// The shell.
     #[arg(required_unless_present = "option")]

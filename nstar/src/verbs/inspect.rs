@@ -2,18 +2,18 @@
 
 use clap::Args;
 use northstar_api::{InspectResult, Request, Response};
-use northstar_client::RequestError;
 
 use crate::{
     failure::Failure,
     resolve::{Choice, Target, resolve},
     session::{Session, unexpected},
+    verbs::refused,
 };
 
 /// Show the manifest and the state of a container.
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// The container, as NAME or NAME:VERSION.
+    /// The container, as NAME or NAME:VERSION; NAME alone means the running version, or the newest.
     container: Target,
 }
 
@@ -28,8 +28,8 @@ impl Inspect {
                     })?;
                 session.tell(&text)
             }
-            Response::Inspect(InspectResult::Error { error, .. }) => {
-                Err(RequestError::Server(error).into())
+            Response::Inspect(InspectResult::Error { container, error }) => {
+                Err(refused(container, error))
             }
             other => Err(unexpected(other)),
         }

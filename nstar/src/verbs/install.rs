@@ -8,6 +8,7 @@ use northstar_client::RequestError;
 
 use crate::{
     failure::Failure,
+    package::Package,
     session::{Session, unexpected},
 };
 
@@ -16,8 +17,12 @@ const DEFAULT: &str = "default";
 
 /// Install a package.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  nstar install hello.npk
+  nstar install hello.npk default")]
 pub struct Install {
-    /// The package.
+    /// The package: a regular file that is not empty.
     #[arg(value_name = "NPK")]
     package: PathBuf,
     /// The repository; if omitted the only one, or the one called `default`.
@@ -25,12 +30,18 @@ pub struct Install {
 }
 
 impl Install {
+    /// Whether the package can be sent.
+    pub fn check(&self) -> Result<(), Failure> {
+        Package::open(&self.package).map(drop)
+    }
+
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
         let repository = match self.repository {
             Some(repository) => repository,
             None => default_repository(session).await?,
         };
-        match session.install(repository.clone(), &self.package).await? {
+        let package = Package::open(&self.package)?;
+        match session.install(repository.clone(), package).await? {
             Response::Install(InstallResult::Ok { container }) => {
                 session.tell(&format!("installed {container} in {repository}"))
             }

@@ -15,11 +15,16 @@ use crate::{
 
 /// Send a signal to a container.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  nstar kill hello-world
+  nstar kill hello-world SIGKILL
+  nstar kill hello-world:0.0.1 -9")]
 pub struct Kill {
-    /// The container, as NAME or NAME:VERSION.
+    /// The container, as NAME or NAME:VERSION; NAME alone means the running version, or the newest.
     container: Target,
-    /// The signal by number or name, for example 9, KILL or SIGKILL.
-    #[arg(default_value = "SIGTERM")]
+    /// The signal by number or name, as 9, KILL, SIGKILL, -9 or -KILL.
+    #[arg(default_value = "SIGTERM", allow_hyphen_values = true)]
     signal: Signal,
 }
 
@@ -32,9 +37,11 @@ impl FromStr for Signal {
 
     // The error is what clap prints behind "invalid value".
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // The dash that kill(1) has before a signal.
+        let text = text.strip_prefix('-').unwrap_or(text);
         // Whether the number exists is the daemon's to say: real-time signals are many.
-        if let Ok(number) = text.parse() {
-            return Ok(Signal(number));
+        if let Ok(number) = text.parse::<u16>() {
+            return Ok(Signal(number.into()));
         }
         let name = text.to_ascii_uppercase();
         let name = name.strip_prefix("SIG").unwrap_or(&name);
@@ -83,11 +90,14 @@ mod tests {
             ("sigkill", 9),
             ("usr1", 10),
             ("34", 34),
+            ("-9", 9),
+            ("-kill", 9),
+            ("-SIGTERM", 15),
         ];
         for (text, number) in cases {
             assert_eq!(text.parse::<Signal>(), Ok(Signal(number)), "{text}");
         }
-        for text in ["", "SIG", "SIGNOTHING", "9.5"] {
+        for text in ["", "SIG", "SIGNOTHING", "9.5", "-", "--9", "--KILL"] {
             assert!(matches!(text.parse::<Signal>(), Err(message) if message.contains("TERM")));
         }
         assert_eq!(Signal(9).to_string(), "signal 9 (SIGKILL)");

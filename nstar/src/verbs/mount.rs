@@ -13,7 +13,7 @@ use crate::{
 /// Mount containers without starting them.
 #[derive(Debug, Args)]
 pub struct Mount {
-    /// The containers, as NAME or NAME:VERSION.
+    /// The containers, as NAME or NAME:VERSION; NAME alone means the newest installed version.
     #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<Target>,
 }

@@ -34,7 +34,7 @@ pub struct Start {
     /// Program instead of the manifest's; `<INIT>` stands for the manifest's.
     #[arg(short, long, value_name = "PATH")]
     init: Option<String>,
-    /// The container, as NAME or NAME:VERSION.
+    /// The container, as NAME or NAME:VERSION; NAME alone means the newest installed version.
     container: Target,
     /// Variables, program and arguments instead of the manifest's; see below.
     #[arg(trailing_var_arg = true)]

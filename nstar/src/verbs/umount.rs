@@ -13,7 +13,7 @@ use crate::{
 /// Unmount containers.
 #[derive(Debug, Args)]
 pub struct Umount {
-    /// The containers, as NAME or NAME:VERSION.
+    /// The containers, as NAME or NAME:VERSION; NAME alone means the mounted version, or the newest.
     #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<Target>,
 }

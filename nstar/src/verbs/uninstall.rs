@@ -16,7 +16,7 @@ pub struct Uninstall {
     /// Remove the container's persistent data too.
     #[arg(short, long)]
     wipe: bool,
-    /// The container, as NAME or NAME:VERSION.
+    /// The container, as NAME or NAME:VERSION; NAME alone means the only installed version.
     container: Target,
 }
 

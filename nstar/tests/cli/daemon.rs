@@ -1,8 +1,10 @@
 //! A daemon that answers as it is told.
 
 use std::{
+    fs::File,
     io::{BufRead, BufReader, Read, Write},
     os::unix::net::{UnixListener, UnixStream},
+    path::PathBuf,
     process::{Command, Output, Stdio},
     thread::{self, JoinHandle},
 };
@@ -15,6 +17,8 @@ pub enum Step {
     Answer(&'static str, &'static str),
     /// Expects an install and its bytes, and answers it.
     Install(String, &'static [u8], &'static str),
+    /// Expects an install, empties the package meanwhile, and takes what comes until the end.
+    Truncate(String, PathBuf),
     /// Sends a line.
     Say(&'static str),
     /// Takes everything the client sends and answers nothing until it closes.
@@ -105,6 +109,11 @@ fn follow(stream: &mut BufReader<UnixStream>, step: Step) {
             stream.read_exact(&mut bytes).unwrap();
             assert_eq!(bytes, body);
             say(stream, &format!(r#"{{"response":{}}}"#, fill(response)));
+        }
+        Step::Truncate(request, path) => {
+            assert_eq!(line(stream), format!(r#"{{"request":{request}}}"#));
+            File::create(path).unwrap();
+            stream.read_to_end(&mut Vec::new()).unwrap();
         }
         Step::Say(text) => say(stream, &fill(text)),
         Step::Wait => {

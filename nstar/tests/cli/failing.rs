@@ -45,6 +45,74 @@ fn one_of_several_that_fails_is_1_and_the_others_are_told() {
     assert_eq!(stdout(&output), "mounted a:0.0.2\n");
 }
 
+/// Runs `umount` of two containers against an answer and returns standard error.
+fn refused_umount(answer: &'static str) -> String {
+    let request = r#"{"umount":{"containers":[$C,$D]}}"#;
+    let steps = vec![Step::Answer(request, answer)];
+    let output = Daemon::new(steps).run(&["umount", "a:0.0.1", "a:0.0.2"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn a_container_in_use_is_named_with_its_user() {
+    let used = r#"{"umount":[{"error":{"container":$C,"error":{"umount_busy":{"container":"b:1.0.0"}}}},{"ok":{"container":$D}}]}"#;
+    assert_eq!(refused_umount(used), "nstar: a:0.0.1: used by b:1.0.0\n");
+    let itself = r#"{"umount":[{"ok":{"container":$C}},{"error":{"container":$D,"error":{"umount_busy":{"container":$D}}}}]}"#;
+    assert_eq!(
+        refused_umount(itself),
+        "nstar: a:0.0.2 is running or not mounted\n"
+    );
+}
+
+#[test]
+fn each_of_several_failures_names_its_target() {
+    let both = r#"{"umount":[{"error":{"container":$C,"error":{"umount_busy":{"container":"b:1.0.0"}}}},{"error":{"container":$D,"error":{"unexpected":{"error":"no memory"}}}}]}"#;
+    assert_eq!(
+        refused_umount(both),
+        "nstar: a:0.0.1: used by b:1.0.0\nnstar: a:0.0.2: no memory\nnstar: not everything was done\n"
+    );
+}
+
+#[test]
+fn a_package_that_cannot_be_one_is_1_before_there_is_a_connection() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("unix://{}/none", dir.path().display());
+    let empty = dir.path().join("empty.npk");
+    std::fs::write(&empty, b"").unwrap();
+    let socket = dir.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let pipe = dir.path().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let missing = dir.path().join("missing.npk");
+    let null = std::path::Path::new("/dev/null");
+    for path in [dir.path(), &empty, &socket, &pipe, &missing, null] {
+        let path = path.to_str().unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_nstar"))
+            .args(["--url", &url, "install", path])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains(path), "{stderr}");
+    }
+}
+
+#[test]
+fn a_package_that_shrinks_while_it_is_sent_is_1() {
+    // Far more than a socket holds, so that nstar has not read all of it when it is emptied.
+    const SIZE: u64 = 64 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.npk");
+    let file = std::fs::File::create(&path).unwrap();
+    file.set_len(SIZE).unwrap();
+    let request = format!(r#"{{"install":{{"repository":"r","size":{SIZE}}}}}"#);
+    let steps = vec![Step::Truncate(request, path.clone())];
+    let path = path.to_str().unwrap();
+    fails(&["install", path, "r"], steps, 1, path);
+}
+
 #[test]
 fn a_wrong_command_line_is_2() {
     let run = |words: &[&str]| {
@@ -65,6 +133,9 @@ fn a_wrong_command_line_is_2() {
         &["start", "a/b"],
         &["start", "a:1"],
         &["kill", "a", "SIGNOTHING"],
+        &["kill", "a", "-NOTHING"],
+        &["kill", "a", "--9"],
+        &["kill", "a", "-"],
         &["mount"],
         &["--url", "http://localhost", "list"],
         &["--timeout", "soon", "list"],
@@ -177,6 +248,24 @@ fn a_closed_pipe_is_no_failure() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn the_help_of_a_verb_keeps_its_own_options_apart() {
+    for verb in ["start", "kill", "install", "uninstall", "notifications"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_nstar"))
+            .args([verb, "--help"])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let (own, common) = stdout(&output).split_once("\nCommon options:\n").unwrap();
+        for option in ["--url", "--timeout", "--json"] {
+            assert!(common.contains(option), "{verb} {option}");
+            assert!(!own.contains(option), "{verb} {option}");
+        }
+        let longest = stdout(&output).lines().map(|line| line.chars().count());
+        assert!(longest.max() <= Some(100), "{verb}");
+    }
 }
 
 #[test]

@@ -112,6 +112,27 @@ fn kill_takes_the_running_version_and_a_signal_by_name() {
 }
 
 #[test]
+fn kill_takes_a_signal_as_an_option() {
+    for (signal, number) in [("-9", 9), ("-KILL", 9), ("-SIGTERM", 15), ("-usr1", 10)] {
+        let request = format!(r#"{{"kill":{{"container":$C,"signal":{number}}}}}"#);
+        let answer = || {
+            vec![Step::Answer(
+                request.clone().leak(),
+                r#"{"kill":{"ok":{"container":$C}}}"#,
+            )]
+        };
+        let told = ok(&["kill", "a:0.0.1", signal], answer());
+        assert!(
+            told.starts_with(&format!("sent signal {number} ")),
+            "{told}"
+        );
+        // An option of nstar stays one.
+        let json = ok(&["kill", "a:0.0.1", "-j", signal], answer());
+        assert!(json.starts_with('{'), "{json}");
+    }
+}
+
+#[test]
 fn mount_and_umount_several() {
     let steps = vec![
         LIST,

@@ -1,0 +1,95 @@
+//! What the daemon did not do, and to which container.
+
+use std::fmt;
+
+use northstar_api::{Container, Error};
+
+/// The daemon's refusal of a request on one container.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The container that the request was about. The error may name another.
+    pub target: Container,
+    pub error: Error,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Refusal { target, error } = self;
+        match error {
+            Error::UmountBusy { container } if container == target => {
+                write!(f, "{target} is running or not mounted")
+            }
+            Error::UmountBusy { container } => write!(f, "{target}: used by {container}"),
+            error if subject(error) == Some(target) => error.fmt(f),
+            error => write!(f, "{target}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// The container that the text of an error names.
+fn subject(error: &Error) -> Option<&Container> {
+    match error {
+        Error::DuplicateContainer { container }
+        | Error::InvalidContainer { container }
+        | Error::MountBusy { container }
+        | Error::UmountBusy { container }
+        | Error::StartContainerStarted { container }
+        | Error::StartContainerResource { container }
+        | Error::StartContainerMissingResource { container, .. }
+        | Error::StartContainerFailed { container, .. }
+        | Error::StopContainerNotStarted { container }
+        | Error::InstallDuplicate { container }
+        | Error::CriticalContainer { container, .. } => Some(container),
+        Error::Configuration { .. }
+        | Error::InvalidArguments { .. }
+        | Error::InvalidRepository { .. }
+        | Error::Unexpected { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_names_its_target() {
+        let target: Container = "a:0.0.1".parse().unwrap();
+        let other: Container = "b:0.0.1".parse().unwrap();
+        let cases = [
+            (
+                Error::MountBusy {
+                    container: target.clone(),
+                },
+                "container a:0.0.1 is mounted already",
+            ),
+            (
+                Error::StartContainerStarted {
+                    container: other.clone(),
+                },
+                "a:0.0.1: container b:0.0.1 is running",
+            ),
+            (
+                Error::UmountBusy { container: other },
+                "a:0.0.1: used by b:0.0.1",
+            ),
+            (
+                Error::UmountBusy {
+                    container: target.clone(),
+                },
+                "a:0.0.1 is running or not mounted",
+            ),
+            (
+                Error::Unexpected {
+                    error: "no memory".to_owned(),
+                },
+                "a:0.0.1: no memory",
+            ),
+        ];
+        for (error, expected) in cases {
+            let target = target.clone();
+            assert_eq!(Refusal { target, error }.to_string(), expected);
+        }
+    }
+}
