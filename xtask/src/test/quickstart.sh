@@ -13,11 +13,13 @@ fail() {
 
 # Waits until a command succeeds, for at most five minutes: cargo takes its time under emulation.
 await() {
+    { set +x; } 2> /dev/null
     end=$(($(date +%s) + 300))
     until "$@" > /dev/null 2>&1; do
         [ "$(date +%s)" -lt "$end" ] || fail "waited in vain for: $*"
         sleep 1
     done
+    set -x
 }
 
 # Whether there is a device-mapper device.
@@ -31,7 +33,7 @@ daemon=$!
 "$nstar" --help
 await "$nstar" -j list
 
-"$nstar" -j start hello-world | tee "$TMPDIR/first"
+"$nstar" -j start hello-world
 if "$nstar" -j start hello-world > "$TMPDIR/second"; then
     fail "a second start of a running container succeeded"
 fi
