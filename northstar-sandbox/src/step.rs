@@ -105,6 +105,8 @@ steps! {
     CloseRange "close-range",
     /// Payload: no program it executes can gain privileges.
     NoNewPrivileges "no-new-privileges",
+    /// Payload: waits until init has given up everything.
+    AwaitInit "await-init",
     /// Payload: the seccomp programs.
     Seccomp "seccomp",
     /// Payload: the program is executed.

@@ -210,10 +210,14 @@ fn pick(
 fn read_procfs(procfs: &OwnedFd, path: &str) -> Result<Vec<u8>, Errno> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let file = rustix::fs::openat2(procfs, path, flags, Mode::empty(), ResolveFlags::BENEATH)?;
+    read_to_end(&file)
+}
+
+fn read_to_end(file: &OwnedFd) -> Result<Vec<u8>, Errno> {
     let mut content = Vec::with_capacity(4096);
     loop {
         content.reserve(4096);
-        match rustix::io::read(&file, rustix::buffer::spare_capacity(&mut content)) {
+        match rustix::io::read(file, rustix::buffer::spare_capacity(&mut content)) {
             Ok(0) => return Ok(content),
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error),

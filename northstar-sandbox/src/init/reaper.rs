@@ -8,13 +8,14 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use northstar_sys::process::{self, Fork, PidNamespace};
 use northstar_sys::seqpacket::Wait;
 use rustix::event::{PollFd, PollFlags};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
 use rustix::process::{WaitOptions, WaitStatus};
 
 use super::confine::{self, Authority};
 use super::park::Go;
-use super::{Armed, code, or_report, read_procfs};
+use super::{Armed, code, or_report, read_to_end};
 use crate::ipc::{self, ReceiveError};
 use crate::message::{ExitStatus, FromInit, ToInit};
 use crate::payload::{self, Outcome, Payload};
@@ -39,21 +40,30 @@ pub(super) fn run_payload(control: OwnedFd, armed: Armed, go: Go) -> ! {
     let children = or_report(&control, block_child_signal().at(Step::Fork));
     let pipe = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).at(Step::Fork);
     let (outcome, report) = or_report(&control, pipe);
+    let (gatekeeper, gate) = or_report(&control, payload::gate().at(Step::Fork));
     let fork = process::fork(procfs.as_fd(), PidNamespace::Inherited).at(Step::Fork);
     let pid = match or_report(&control, fork) {
         Fork::Child(_) => {
             // What belongs to init is not for the payload, not even until execve.
-            drop((control, forker, outcome, children));
-            payload.run(report, procfs)
+            drop((control, forker, outcome, children, gatekeeper));
+            payload.run(report, procfs, gate)
         }
         Fork::Parent { pid, .. } => pid,
     };
     // The container's streams have to end when the payload closes them.
-    drop((report, payload));
+    drop((report, payload, gate));
 
-    // Drop init: as soon as the last privileged act is done.
+    // Drop init: before the payload executes anything, because a program with CAP_SYS_PTRACE can
+    // do whatever init can. What is left is what the rest of this file needs.
+    let stat = or_report(&control, open_stat(&procfs, pid).at(Step::DropInit));
+    // Early, because the kernel takes its time to dismantle a detached mount with its last handle:
+    // payload and init do something else meanwhile.
+    drop(procfs);
     or_report(&control, confine::drop_privileges(authority));
-    or_report(&control, executed(&procfs, outcome, pid, path));
+    or_report(&control, confine::filter_init());
+    or_report(&control, gatekeeper.open().at(Step::DropInit));
+
+    or_report(&control, executed(stat, outcome, pid, path));
 
     let mut init = Reaper {
         control,
@@ -64,16 +74,13 @@ pub(super) fn run_payload(control: OwnedFd, armed: Armed, go: Go) -> ! {
         status: None,
     };
     init.report(FromInit::Running { pid });
-    // The kernel takes its time to dismantle the last detached mount; nobody waits for that now.
-    drop(procfs);
-    or_report(&init.control, confine::filter_init());
     init.run()
 }
 
 /// Waits until the payload has executed its program or failed to.
-fn executed(procfs: &OwnedFd, outcome: OwnedFd, pid: i32, path: String) -> Result<(), StepError> {
+fn executed(stat: OwnedFd, outcome: OwnedFd, pid: i32, path: String) -> Result<(), StepError> {
     match payload::wait_for_exec(outcome) {
-        Outcome::Executed if has_executed(procfs, pid) => Ok(()),
+        Outcome::Executed if has_executed(&stat) => Ok(()),
         Outcome::Failed(error) if error.step == Step::Execve => {
             Err(StepError::new(Step::Execve, error.errno, path))
         }
@@ -105,24 +112,30 @@ fn block_child_signal() -> Result<SignalFd, nix::errno::Errno> {
     SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
 }
 
+/// Opens what [`has_executed`] reads when init can no longer open anything. The kernel writes the
+/// content when it is read.
+fn open_stat(procfs: &OwnedFd, pid: i32) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let path = format!("{pid}/stat");
+    rustix::fs::openat2(procfs, path, flags, Mode::empty(), ResolveFlags::BENEATH)
+}
+
 /// Whether the kernel has seen the process execute something. The report pipe also closes when
 /// the process is killed between its last word and execve.
-fn has_executed(procfs: &OwnedFd, pid: i32) -> bool {
+fn has_executed(stat: &OwnedFd) -> bool {
     /// `PF_FORKNOEXEC` of `include/linux/sched.h`: forked, and nothing executed since.
     const FORKED_BUT_NOT_EXECUTED: u64 = 0x40;
     // pid (comm) state ppid pgrp session tty_nr tpgid flags: the seventh field after the name,
     // which may itself contain anything.
-    let flags = read_procfs(procfs, &format!("{pid}/stat"))
-        .ok()
-        .and_then(|stat| {
-            let after_name = stat.rsplit(|byte| *byte == b')').next()?;
-            std::str::from_utf8(after_name)
-                .ok()?
-                .split_ascii_whitespace()
-                .nth(6)?
-                .parse::<u64>()
-                .ok()
-        });
+    let flags = read_to_end(stat).ok().and_then(|stat| {
+        let after_name = stat.rsplit(|byte| *byte == b')').next()?;
+        std::str::from_utf8(after_name)
+            .ok()?
+            .split_ascii_whitespace()
+            .nth(6)?
+            .parse::<u64>()
+            .ok()
+    });
     flags.is_some_and(|flags| flags & FORKED_BUT_NOT_EXECUTED == 0)
 }
 

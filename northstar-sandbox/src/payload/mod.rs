@@ -2,10 +2,11 @@
 //! earnest, arguments, environment and filters, is built by [`Payload::prepare`] before the fork.
 //!
 //! The order is the argument: what needs privileges comes first, what takes them away comes last,
-//! seccomp right before execve.
+//! seccomp right before execve. Before that the payload waits until init has given up its own.
 
 pub(crate) mod capabilities;
 mod exec;
+mod gate;
 mod identity;
 mod limits;
 mod outcome;
@@ -21,6 +22,7 @@ use northstar_sys::{fd, process, signal};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+pub(crate) use gate::{Gate, gate};
 pub(crate) use outcome::{Outcome, wait_for_exec};
 
 use crate::plan::ExecPlan;
@@ -74,8 +76,8 @@ impl Payload {
     }
 
     /// Becomes the program. A failure is written to `report`, a close-on-exec pipe; `procfs` is
-    /// init's own handle.
-    pub(crate) fn run(self, report: OwnedFd, procfs: OwnedFd) -> ! {
+    /// init's own handle; `gate` opens when init has nothing left to take from it.
+    pub(crate) fn run(self, report: OwnedFd, procfs: OwnedFd, gate: Gate) -> ! {
         let targets = self
             .plan
             .descriptors
@@ -88,7 +90,11 @@ impl Payload {
             // Nobody can be told; the closing pipe says that there was no execve.
             Err(_) => process::exit(EXIT_UNREPORTED),
         };
-        match self.become_program(&report, procfs, above) {
+        let program = gate
+            .lift(above)
+            .at(Step::AwaitInit)
+            .and_then(|gate| self.become_program(&report, procfs, gate, above));
+        match program {
             Ok(never) => match never {},
             Err(error) => {
                 outcome::write_failed(&report, &error);
@@ -101,6 +107,7 @@ impl Payload {
         self,
         report: &OwnedFd,
         procfs: OwnedFd,
+        gate: Gate,
         above: RawFd,
     ) -> Result<Infallible, StepError> {
         let Payload {
@@ -153,6 +160,10 @@ impl Payload {
 
         // No new privileges: required by seccomp without CAP_SYS_ADMIN, and wanted anyway.
         rustix::thread::set_no_new_privs(true).at(Step::NoNewPrivileges)?;
+
+        // Await init: the last moment before a filter might forbid to wait, because from execve on
+        // this process does what somebody else wants.
+        gate.wait()?;
 
         // Seccomp and execve: no program has to allow anything above, only
         // `SYSCALLS_AFTER_FILTER`. No memory is taken or given back from here on.

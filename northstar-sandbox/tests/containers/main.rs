@@ -74,6 +74,7 @@ tests! {
         session_keyring_is_new
         init_is_opaque
         init_has_no_privileges
+        init_is_harmless_before_the_first_instruction
         leaked_descriptors_do_not_arrive;
     mounts:
         flags_are_exact_in_every_combination
