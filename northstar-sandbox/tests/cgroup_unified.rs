@@ -94,15 +94,22 @@ fn a_group_with_processes_is_reported_in_time() {
 fn the_top_group_holds_no_processes() {
     let hierarchy = unified();
     let first = top(&hierarchy, "internal");
-    let path = directory(&first).parent().unwrap().to_owned();
+    let (name, path) = (first.path().to_owned(), directory(&first));
+    let path = path.parent().unwrap();
     let shell = Shell::new("");
     fs::write(path.join("cgroup.procs"), shell.pid().to_string()).unwrap();
-    match TopGroup::create(&hierarchy, first.path()) {
+    // As after a daemon that was killed: the group stays, the lock does not.
+    drop(first);
+    match TopGroup::create(&hierarchy, &name) {
         Err(CgroupError::InUse { pids, .. }) => assert_eq!(pids, [shell.pid()]),
         other => panic!("{other:?}"),
     }
     drop(shell);
-    first.remove().unwrap();
+    TopGroup::create(&hierarchy, &name)
+        .unwrap()
+        .remove()
+        .unwrap();
+    assert!(!path.exists());
 }
 
 #[test]

@@ -17,6 +17,7 @@ use northstar_sandbox::cgroup::{
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use support::{Shell, end, eventually, group, left_over, run, top};
@@ -522,12 +523,133 @@ fn a_frozen_group_is_killed() {
 fn an_empty_group_that_was_left_is_replaced() {
     let hierarchy = hybrid();
     let top = top(&hierarchy, "stale");
-    let left = file("pids", &top, "");
-    fs::create_dir(&left).unwrap();
-    fs::write(left.join("pids.max"), "3").unwrap();
+    let plan = CgroupPlan {
+        pids: Some(3),
+        ..CgroupPlan::default()
+    };
+    let shell = Shell::new("");
+    let left = group(&hierarchy, &top, &plan);
+    left.add(shell.pid()).unwrap();
+    // It is not empty yet.
+    drop(left);
+    drop(shell);
+    assert_eq!(content("pids", &top, "pids.max"), "3");
     let group = group(&hierarchy, &top, &CgroupPlan::default());
     assert_eq!(content("pids", &top, "pids.max"), "1024");
     end(group, top);
+}
+
+#[test]
+fn an_empty_group_of_the_operator_is_neither_replaced_nor_removed() {
+    let hierarchy = hybrid();
+    let top = top(&hierarchy, "operator");
+    let operators = file("pids", &top, "");
+    fs::create_dir(&operators).unwrap();
+    fs::write(operators.join("pids.max"), "3").unwrap();
+    let path = top.path().join("container");
+    match create(&hierarchy, &path, &CgroupPlan::default()) {
+        Err(CgroupError::Foreign { path }) => assert_eq!(path, operators),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(content("pids", &top, "pids.max"), "3");
+    assert_eq!(
+        left_over(&path.display().to_string()),
+        [operators.components().as_path()]
+    );
+    fs::remove_dir(operators).unwrap();
+    top.remove().unwrap();
+}
+
+#[test]
+fn a_group_inside_that_of_a_container_is_refused() {
+    let hierarchy = hybrid();
+    let top = top(&hierarchy, "inside");
+    let outer = group(&hierarchy, &top, &CgroupPlan::default());
+    match create(
+        &hierarchy,
+        &outer.path().join("inner"),
+        &CgroupPlan::default(),
+    ) {
+        Err(CgroupError::Foreign { path }) => assert!(path.ends_with(outer.path())),
+        other => panic!("{other:?}"),
+    }
+    end(outer, top);
+}
+
+#[test]
+fn processes_that_got_in_by_mistake_get_out_alive() {
+    let hierarchy = hybrid();
+    let top = top(&hierarchy, "expel");
+    let group = group(&hierarchy, &top, &CgroupPlan::default());
+    let mut shell = Shell::new("exit 7");
+    group.add(shell.pid()).unwrap();
+    group.expel().unwrap();
+    assert!(group.processes().unwrap().is_empty());
+    group.kill().unwrap();
+    group.destroy().unwrap();
+    shell.go();
+    assert_eq!(shell.wait().code(), Some(7));
+    top.remove().unwrap();
+}
+
+#[test]
+fn a_daemon_has_its_group_for_itself() {
+    let hierarchy = hybrid();
+    let first = top(&hierarchy, "claimed");
+    let name = first.path().to_owned();
+    let container = group(&hierarchy, &first, &CgroupPlan::default());
+    // The same group, one inside it, and another daemon in the same place.
+    let other = Hierarchy::detect().unwrap();
+    for path in [name.clone(), name.join("inner")] {
+        match TopGroup::create(&other, &path) {
+            Err(CgroupError::Claimed { path }) => assert!(path.ends_with(&name)),
+            found => panic!("{found:?}"),
+        }
+    }
+    match create(&other, &name.join("guest"), &CgroupPlan::default()) {
+        Err(CgroupError::Foreign { path }) => assert!(path.ends_with(&name)),
+        found => panic!("{found:?}"),
+    }
+    assert!(container.processes().unwrap().is_empty());
+    assert!(file("pids", &first, "pids.max").exists());
+    end(container, first);
+
+    // Inside out, and side by side.
+    let inner = TopGroup::create(&hierarchy, &name.join("inner")).unwrap();
+    match TopGroup::create(&other, &name) {
+        Err(CgroupError::Claimed { path }) => assert!(path.ends_with(&name)),
+        found => panic!("{found:?}"),
+    }
+    let beside = TopGroup::create(&other, &name.join("beside")).unwrap();
+    inner.remove().unwrap();
+    let name = name.display().to_string();
+    assert!(!left_over(&format!("{name}/beside")).is_empty());
+    beside.remove().unwrap();
+    assert_eq!(left_over(&name), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn the_own_group_stays_when_its_last_container_ends() {
+    let hierarchy = hybrid();
+    let top = top(&hierarchy, "idle");
+    let name = top.path().display().to_string();
+    let before = left_over(&name);
+    let group = group(&hierarchy, &top, &CgroupPlan::default());
+    group.destroy().unwrap();
+    assert_eq!(left_over(&name), before);
+    top.remove().unwrap();
+    assert_eq!(left_over(&name), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn nobody_without_privileges_can_lock_the_own_group() {
+    let hierarchy = hybrid();
+    let top = top(&hierarchy, "mode");
+    for directory in left_over(&top.path().display().to_string()) {
+        let mode = fs::metadata(&directory).unwrap().permissions().mode();
+        assert_eq!(mode & 0o044, 0, "{directory:?}");
+    }
+    top.remove().unwrap();
 }
 
 #[test]
@@ -645,10 +767,21 @@ fn the_group_of_a_killed_daemon_is_adopted_and_an_operators_is_kept() {
     let hierarchy = hybrid();
     let first = top(&hierarchy, "adopted");
     let path = first.path().to_owned();
-    std::mem::forget(first);
-    let second = TopGroup::create(&hierarchy, &path).unwrap();
-    second.remove().unwrap();
     let name = path.display().to_string();
+    let groups = left_over(&name);
+    for directory in &groups {
+        fs::create_dir(directory.join("container")).unwrap();
+    }
+    // As after a daemon that was killed: the groups stay, the lock does not.
+    drop(first);
+    assert_eq!(left_over(&name), groups);
+    let second = TopGroup::create(&hierarchy, &path).unwrap();
+    second.clear().unwrap();
+    assert_eq!(
+        left_over(&format!("{name}/container")),
+        Vec::<PathBuf>::new()
+    );
+    second.remove().unwrap();
     assert_eq!(left_over(&name), Vec::<PathBuf>::new());
 
     let operators = Path::new("/sys/fs/cgroup/pids").join(&path);

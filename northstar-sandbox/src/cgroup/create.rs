@@ -2,25 +2,23 @@
 
 use super::path::GroupPath;
 use super::{
-    Cgroup, CgroupError, CgroupPlan, Controller, Hierarchy, file, hierarchy, lifecycle, limits, v1,
-    v2,
+    Cgroup, CgroupError, CgroupPlan, Controller, Hierarchy, file, hierarchy, limits, v1, v2,
 };
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 /// Makes a group with all limits of a plan, empty.
 ///
 /// `path` is relative to the root of the hierarchies. Groups above it are made
 /// if they are missing, and removed again with the last container in them. A
-/// group of that name that is left over and empty is replaced.
+/// group of an earlier container that is left over and empty is replaced.
 ///
 /// # Errors
 ///
 /// Any limit that cannot be applied; nothing is left behind then. A group of
-/// that name, or on version 2 one above it, with processes in it.
+/// that name, or on version 2 one above it, with processes in it. A group of
+/// that name that is not a container's ([`CgroupError::Foreign`]), or one above
+/// it that is another container's or another daemon's.
 pub fn create(
     hierarchy: &Hierarchy,
     path: &Path,
@@ -40,7 +38,7 @@ pub fn create(
         controllers: BTreeSet::new(),
         v1: BTreeMap::new(),
         off: Vec::new(),
-        parents: Vec::new(),
+        holds: Vec::new(),
     };
     group.make_v1(hierarchy, &roots)?;
     group.make_v2(hierarchy, &needed)?;
@@ -109,7 +107,7 @@ impl Cgroup {
                     |_| Ok(())
                 };
                 self.make_parents(hierarchy, root, prepare)?;
-                make_empty(&directory)?;
+                self.holds.push(hierarchy.held.container(&directory)?);
                 self.v1.insert(*controller, directory.clone());
                 prepare(&directory)?;
             }
@@ -136,7 +134,7 @@ impl Cgroup {
         v2::enable(root, &self.path, &needed)?;
 
         let directory = root.join(self.path.as_path());
-        make_empty(&directory)?;
+        self.holds.push(hierarchy.held.container(&directory)?);
         self.unified = Some(directory.clone());
         self.controllers = hierarchy::controllers(&file::read(&directory, "cgroup.controllers")?);
         if hierarchy.unified_has(Controller::Devices) {
@@ -153,45 +151,9 @@ impl Cgroup {
     ) -> Result<(), CgroupError> {
         for parent in self.path.parents() {
             let directory = root.join(parent);
-            self.parents.extend(hierarchy.parents.hold(&directory)?);
+            self.holds.extend(hierarchy.held.parent(&directory)?);
             prepare(&directory)?;
         }
         Ok(())
     }
-}
-
-/// Makes a directory; says whether it is new.
-pub(super) fn make_directory(directory: &Path) -> Result<bool, CgroupError> {
-    match fs::create_dir(directory) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(source) => Err(CgroupError::Create {
-            path: directory.to_owned(),
-            source,
-        }),
-    }
-}
-
-/// Makes a directory that did not exist before.
-fn make_empty(directory: &Path) -> Result<(), CgroupError> {
-    if make_directory(directory)? {
-        return Ok(());
-    }
-    // Left over: an old group has old limits, so it is not used again.
-    let pids = lifecycle::processes(directory)?;
-    if !pids.is_empty() {
-        return Err(CgroupError::InUse {
-            path: directory.to_owned(),
-            pids,
-        });
-    }
-    lifecycle::remove(directory, Instant::now(), Duration::ZERO)?;
-    if make_directory(directory)? {
-        return Ok(());
-    }
-    let source = io::ErrorKind::AlreadyExists.into();
-    Err(CgroupError::Create {
-        path: directory.to_owned(),
-        source,
-    })
 }

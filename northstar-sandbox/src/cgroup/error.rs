@@ -95,6 +95,27 @@ pub enum CgroupError {
         /// Its processes.
         pids: Vec<i32>,
     },
+    /// A group is in the way that is not a container's, or that is another
+    /// container's or daemon's.
+    #[error("control group {path:?} belongs to somebody else")]
+    Foreign {
+        /// Directory of the group.
+        path: PathBuf,
+    },
+    /// Another daemon has the group, or one above or below it, as its own.
+    #[error("control group {path:?} is used by another daemon")]
+    Claimed {
+        /// Directory of the group.
+        path: PathBuf,
+    },
+    /// A group could not be locked (flock(2)).
+    #[error("failed to lock control group {path:?}")]
+    Lock {
+        /// Directory of the group.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
     /// The programs that restrict devices on version 2 could not be set.
     #[error("failed to restrict the devices of {path:?}")]
     Devices {

@@ -1,6 +1,6 @@
 //! What control groups this system offers, and where.
 
-use super::parents::Parents;
+use super::held::Held;
 use super::{CgroupError, file};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -90,8 +90,8 @@ pub struct Hierarchy {
     pub(super) unified_controllers: BTreeSet<Controller>,
     /// Mount points of version 1; controllers may share one.
     pub(super) v1: BTreeMap<Controller, PathBuf>,
-    /// Groups made above containers.
-    pub(super) parents: Parents,
+    /// Groups of this process.
+    pub(super) held: Held,
 }
 
 impl Hierarchy {
@@ -194,7 +194,7 @@ fn parse(mountinfo: &str) -> Hierarchy {
         unified: None,
         unified_controllers: BTreeSet::new(),
         v1: BTreeMap::new(),
-        parents: Parents::default(),
+        held: Held::default(),
     };
     for mount in mountinfo.lines().filter_map(Mount::parse) {
         if mount.read_only {

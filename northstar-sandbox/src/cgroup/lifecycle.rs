@@ -18,8 +18,8 @@ pub const REMOVAL_DEADLINE: Duration = Duration::from_secs(5);
 /// killed anyway.
 const FREEZE_DEADLINE: Duration = Duration::from_millis(100);
 
-/// How often version 1 looks for processes that were forked meanwhile.
-const KILL_ROUNDS: usize = 100;
+/// How often processes that were forked meanwhile are looked for.
+const ROUNDS: usize = 100;
 
 /// Pause between two tries: short at first, as most groups are empty at once.
 struct Backoff(Duration);
@@ -68,7 +68,7 @@ pub(super) fn kill_all(
             return Ok(());
         }
     }
-    for _ in 0..KILL_ROUNDS {
+    for _ in 0..ROUNDS {
         if all_processes(directories)?.is_empty() {
             return Ok(());
         }
@@ -157,6 +157,26 @@ pub(super) fn own_processes(directory: &Path) -> Result<Vec<i32>, CgroupError> {
         Err(CgroupError::Read { source, .. }) if is_gone(&source) => Ok(Vec::new()),
         Err(error) => Err(error),
     }
+}
+
+/// Moves the processes of a group to another one, including those that are
+/// forked meanwhile.
+pub(super) fn move_all(from: &Path, to: &Path) -> Result<(), CgroupError> {
+    for _ in 0..ROUNDS {
+        let pids = own_processes(from)?;
+        if pids.is_empty() {
+            break;
+        }
+        for pid in pids.into_iter().filter(|pid| *pid > 0) {
+            match file::write(to, "cgroup.procs", &pid.to_string()) {
+                // It has ended.
+                Err(CgroupError::Write { source, .. })
+                    if source.raw_os_error() == Some(Errno::ESRCH as i32) => {}
+                result => result?,
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The groups directly below a group.

@@ -213,7 +213,7 @@ mod tests {
             unified: None,
             unified_controllers: Default::default(),
             v1: Default::default(),
-            parents: Default::default(),
+            held: Default::default(),
         };
         check_available(&none, &CgroupPlan::default()).unwrap();
         let plans = [

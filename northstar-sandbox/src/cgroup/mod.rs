@@ -18,10 +18,11 @@ pub mod devices;
 mod error;
 mod events;
 mod file;
+mod held;
 mod hierarchy;
 mod lifecycle;
 mod limits;
-mod parents;
+mod mark;
 mod path;
 mod plan;
 mod realtime;
@@ -36,6 +37,7 @@ pub use error::CgroupError;
 pub use events::{MemoryEvents, MemoryMonitor};
 pub use hierarchy::{Controller, Hierarchy, Version};
 pub use lifecycle::REMOVAL_DEADLINE;
+pub use path::container_path;
 pub use plan::{
     CgroupPlan, CpuPlan, DEFAULT_PIDS_MAX, DeviceWeight, DevicesPlan, IoPlan, MemoryPlan, Throttle,
     cpu_weight, io_weight,
@@ -43,10 +45,9 @@ pub use plan::{
 pub use statistics::{CpuStatistics, IoStatistics, MemoryStatistics, PidsStatistics, Statistics};
 pub use top::{TopGroup, remove_tree};
 
-use parents::Hold;
+use held::Hold;
 use path::GroupPath;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -66,8 +67,9 @@ pub struct Cgroup {
     v1: BTreeMap<Controller, PathBuf>,
     /// Controllers whose defaults could not be applied.
     off: Vec<Controller>,
-    /// Groups above that were missing, the outermost first.
-    parents: Vec<Hold>,
+    /// The group's directories and those above that were missing, the outermost
+    /// first in each hierarchy.
+    holds: Vec<Hold>,
 }
 
 impl Cgroup {
@@ -90,6 +92,23 @@ impl Cgroup {
             .chain(&self.unified)
             .map(PathBuf::as_path)
             .collect()
+    }
+
+    /// Moves every process in the group to the root of each hierarchy, where
+    /// nothing limits it: the way out for processes that got in by mistake.
+    ///
+    /// # Errors
+    ///
+    /// A file of a group cannot be read or written.
+    pub fn expel(&self) -> Result<(), CgroupError> {
+        let depth = self.path.as_path().components().count();
+        for directory in self.directories() {
+            let Some(root) = directory.ancestors().nth(depth) else {
+                continue;
+            };
+            lifecycle::move_all(directory, root)?;
+        }
+        Ok(())
     }
 
     /// Moves a process with all its threads into the group.
@@ -190,11 +209,8 @@ impl Cgroup {
 impl Drop for Cgroup {
     fn drop(&mut self) {
         // Best effort, and harmless: a group with processes cannot be removed.
-        for directory in self.directories() {
-            let _ = fs::remove_dir(directory);
-        }
-        while let Some(parent) = self.parents.pop() {
-            drop(parent);
+        while let Some(hold) = self.holds.pop() {
+            drop(hold);
         }
     }
 }

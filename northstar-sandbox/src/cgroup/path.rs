@@ -55,6 +55,36 @@ impl GroupPath {
     }
 }
 
+/// Where the group of a container is: in the group `parent` of its manifest,
+/// or in the daemon's own group `top`. All paths are relative to the root of the
+/// hierarchies.
+///
+/// # Errors
+///
+/// A path with an odd name in it. A parent that leads to where another
+/// container's group is or may be, which is anything below `top`, or to `top` or
+/// above.
+pub fn container_path(
+    top: &Path,
+    parent: Option<&Path>,
+    name: &str,
+) -> Result<PathBuf, CgroupError> {
+    let top = GroupPath::new(top)?;
+    let parent = match parent {
+        Some(parent) => GroupPath::new(parent)?,
+        None => top.clone(),
+    };
+    let group = GroupPath::new(&parent.0.join(name))?;
+    let below_top = parent != top && parent.is_within(&top);
+    if below_top || top.is_within(&group) {
+        return Err(CgroupError::Path {
+            path: group.0,
+            reason: "the place is the daemon's or another container's",
+        });
+    }
+    Ok(group.0)
+}
+
 /// A name that neither is special nor collides with a control file, all of
 /// which start with the name of a controller and a dot.
 fn is_plain(name: &str) -> bool {
@@ -144,6 +174,41 @@ mod tests {
     fn parents_come_outermost_first() {
         let path = GroupPath::new(Path::new("a/b/c")).unwrap();
         assert_eq!(path.parents(), [Path::new("a"), Path::new("a/b")]);
+    }
+
+    #[test]
+    fn a_container_stays_out_of_the_places_of_others() {
+        let place = |top: &str, parent: Option<&str>, name: &str| {
+            container_path(Path::new(top), parent.map(Path::new), name)
+        };
+        for (top, parent, expected) in [
+            ("northstar", None, "northstar/a"),
+            ("/x/northstar", None, "x/northstar/a"),
+            ("northstar", Some("northstar"), "northstar/a"),
+            ("northstar", Some("/northstar/"), "northstar/a"),
+            ("northstar", Some("host/group"), "host/group/a"),
+            ("northstar", Some("northstar2"), "northstar2/a"),
+            ("x/northstar", Some("x"), "x/a"),
+        ] {
+            assert_eq!(place(top, parent, "a").unwrap(), Path::new(expected));
+        }
+        for (top, parent, name, refused) in [
+            ("northstar", Some("northstar/b"), "a", "northstar/b/a"),
+            ("northstar", Some("northstar//b/c"), "a", "northstar/b/c/a"),
+            ("x/northstar", Some("x"), "northstar", "x/northstar"),
+            ("x/y/northstar", Some("x"), "y", "x/y"),
+        ] {
+            match place(top, parent, name) {
+                Err(CgroupError::Path { path, .. }) => assert_eq!(path, Path::new(refused)),
+                other => panic!("{other:?}"),
+            }
+        }
+        for parent in ["northstar/./../b", "northstar/../northstar/b", ""] {
+            match place("northstar", Some(parent), "a") {
+                Err(CgroupError::Path { path, .. }) => assert_eq!(path, Path::new(parent)),
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     #[test]
