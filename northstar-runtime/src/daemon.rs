@@ -52,7 +52,7 @@ pub enum RunError {
     /// The run directory is used by another daemon, or cannot be used.
     #[error("start")]
     RunDirectory(#[source] ReapError),
-    /// The cgroup of the containers cannot be made.
+    /// The cgroup of the containers cannot be made, or another daemon has it.
     #[error("cgroup")]
     Cgroup(#[source] CgroupError),
     /// There is no mount namespace for the daemon.

@@ -17,8 +17,6 @@ use northstar_sandbox::{
     cgroup::{Hierarchy, TopGroup},
     plan::{Rlimit, RlimitKind},
 };
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, socket_with};
-use sha2::{Digest, Sha256};
 use std::{
     fs::DirBuilder,
     io,
@@ -41,16 +39,14 @@ pub(crate) struct Prepared {
 /// What is given back at the very end.
 #[derive(Debug)]
 pub(crate) struct Claimed {
-    /// The group of all containers.
+    /// The group of all containers. Nobody else uses it as long as this lives.
     top: TopGroup,
-    /// Its name is ours as long as this is open.
-    _name: Option<OwnedFd>,
     /// Nobody else uses the run directory as long as it is open.
     _lock: OwnedFd,
 }
 
 impl Claimed {
-    /// Removes the group, if it was made by this daemon.
+    /// Removes the group, if it was made by this daemon or by one that was killed.
     pub(crate) fn release(self) {
         let path = self.top.path().to_owned();
         if let Err(error) = self.top.remove() {
@@ -66,18 +62,16 @@ pub(crate) fn prepare(
 ) -> Result<(Prepared, Claimed), RunError> {
     let run_dir = directories(config)?;
     let lock = clean_up(&run_dir)?;
-    sockets::reset(&config.socket_dir).map_err(directory(&config.socket_dir))?;
     let hierarchy = Hierarchy::detect().map_err(RunError::Cgroup)?;
     for missing in hierarchy.missing() {
         warn!("no cgroup controller {missing}: containers that need it will not start");
     }
-    let (top, name) = top_group(&hierarchy, &config.cgroup)?;
     let claimed = Claimed {
-        top,
-        _name: name,
+        top: top_group(&hierarchy, &config.cgroup)?,
         _lock: lock,
     };
     let fork = || {
+        sockets::reset(&config.socket_dir).map_err(directory(&config.socket_dir))?;
         if namespace == MountNamespace::Own {
             mount_namespace().map_err(RunError::MountNamespace)?;
         }
@@ -155,38 +149,13 @@ fn clean_up(run_dir: &Path) -> Result<OwnedFd, RunError> {
     Ok(reaped.into_lock())
 }
 
-/// Makes the group of all containers, and removes what a dead daemon left in it.
-///
-/// Nothing tells a dead daemon's groups from a living one's that shares the name (with another run directory), so the
-/// name is claimed first, by an abstract socket (unix(7)) that goes with its process. If somebody else has it, the
-/// groups are left alone.
-fn top_group(hierarchy: &Hierarchy, path: &Path) -> Result<(TopGroup, Option<OwnedFd>), RunError> {
+/// Makes the group of all containers, which no other living daemon has then, and removes what a dead one left in it.
+fn top_group(hierarchy: &Hierarchy, path: &Path) -> Result<TopGroup, RunError> {
     let top = TopGroup::create(hierarchy, path).map_err(RunError::Cgroup)?;
-    let claim = claim(path);
-    match &claim {
-        Ok(_) => {
-            if let Err(error) = top.clear() {
-                warn!("clean-up behind a dead daemon: {}", report(&error));
-            }
-        }
-        Err(error) => {
-            warn!(
-                "cgroup {} is used by another daemon and not cleaned up: {error}",
-                path.display()
-            );
-        }
+    if let Err(error) = top.clear() {
+        warn!("clean-up behind a dead daemon: {}", report(&error));
     }
-    Ok((top, claim.ok()))
-}
-
-fn claim(path: &Path) -> io::Result<OwnedFd> {
-    let flags = SocketFlags::CLOEXEC;
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    // A name has at most 107 bytes, a path many more.
-    let mut name = b"northstar-cgroup/".to_vec();
-    name.extend(Sha256::digest(path.as_os_str().as_encoded_bytes()));
-    bind(&socket, &SocketAddrUnix::new_abstract_name(&name)?)?;
-    Ok(socket)
+    Ok(top)
 }
 
 /// A mount namespace that the host sees nothing of. It still follows the host: a disk that is unmounted there is not

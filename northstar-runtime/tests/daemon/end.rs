@@ -237,16 +237,47 @@ fn second_daemon_on_the_same_directory_is_refused_and_touches_nothing() {
 }
 
 #[test]
-fn second_daemon_with_the_same_cgroup_leaves_the_containers_alone() {
+fn second_daemon_with_the_same_cgroup_is_refused_and_touches_nothing() {
     let first = Site::new();
     let app = first.shell("app", SLEEP, "", "");
     let daemon = first.daemon();
     assert_eq!(daemon.console().start(&app), None);
+    let groups = first.residue().remove("cgroups");
     let second = first.neighbour();
-    let neighbour = second.daemon();
-    neighbour.signal(Signal::SIGTERM);
-    assert_eq!(code(&neighbour.wait()), Some(0));
+    second.configure();
+    let mut command = second.command();
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    // What the operator gets to see.
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains(&first.cgroup), "{told}");
+    assert!(!second.path("console").exists());
     assert!(daemon.console().inspect(&app)["process"]["pid"].is_number());
+    assert_eq!(first.residue().remove("cgroups"), groups);
+
+    // The place is free when the first one is gone.
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(code(&daemon.wait()), Some(0));
+    nothing_left(&first);
+    let daemon = second.daemon();
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(code(&daemon.wait()), Some(0));
+    nothing_left(&first);
+}
+
+#[test]
+fn idle_daemon_keeps_its_cgroup_to_itself() {
+    let first = Site::new();
+    let app = first.shell("app", "exit 0", "", "");
+    let daemon = first.daemon();
+    let mut console = daemon.console();
+    assert_eq!(console.start(&app), None);
+    console.exit_of(&app);
+    assert_eq!(console.umount(&app), json!({"ok": {"container": app}}));
+    let second = first.neighbour();
+    second.configure();
+    assert_eq!(second.command().output().unwrap().status.code(), Some(1));
+    assert_eq!(console.start(&app), None);
 }
 
 #[test]

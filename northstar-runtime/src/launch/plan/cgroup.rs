@@ -1,22 +1,21 @@
 //! The limits of a container's control group.
 
-use crate::launch::resolve::Resolved;
+use crate::launch::{Error, resolve::Resolved};
 use northstar_manifest::{BlkIo, BlkIoThrottle, CGroups, Cpu, DeviceKind, Manifest, Memory, Mount};
 use northstar_sandbox::cgroup::{
-    CgroupPlan, CpuPlan, DeviceWeight, DevicesPlan, IoPlan, MemoryPlan, Throttle,
+    CgroupPlan, CpuPlan, DeviceWeight, DevicesPlan, IoPlan, MemoryPlan, Throttle, container_path,
     devices::{self, Access, DeviceRule},
 };
 use rustix::fs::{FileType, fstat, major, minor};
 use std::path::{Path, PathBuf};
 
 /// Where the group is, relative to the cgroup root: the manifest's parent or the configured group, then the name.
-pub(super) fn path(configured: &Path, manifest: &Manifest) -> PathBuf {
+pub(super) fn path(configured: &Path, manifest: &Manifest) -> Result<PathBuf, Error> {
     let parent = manifest
         .cgroups
         .as_ref()
         .and_then(|cgroups| cgroups.parent.as_deref());
-    let name: &str = manifest.name.as_ref();
-    parent.unwrap_or(configured).join(name)
+    container_path(configured, parent, manifest.name.as_ref()).map_err(Error::Cgroup)
 }
 
 /// Whether memory events are to be told.

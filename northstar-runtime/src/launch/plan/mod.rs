@@ -77,7 +77,7 @@ pub(super) fn plan(context: &Context, mut resolved: Resolved) -> Result<Planned,
     let package = Arc::clone(&resolved.package);
     let (container, manifest) = (&package.container, &package.manifest);
     let cgroup = GroupPlan {
-        path: cgroup::path(&context.cgroup, manifest),
+        path: cgroup::path(&context.cgroup, manifest)?,
         limits: cgroup::plan(&resolved),
         monitor_memory: cgroup::monitors_memory(manifest),
     };
