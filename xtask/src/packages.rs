@@ -19,7 +19,12 @@ pub const BUILD: &[&str] = &[
 pub const VM: &[&str] = &["busybox-static", "cpio", "kmod", "qemu-system-x86"];
 
 /// What the tests compare against: independent implementations of dm-verity and squashfs.
-pub const TEST: &[&str] = &["busybox-static", "cryptsetup-bin", "e2fsprogs", "squashfs-tools"];
+pub const TEST: &[&str] = &[
+    "busybox-static",
+    "cryptsetup-bin",
+    "e2fsprogs",
+    "squashfs-tools",
+];
 
 /// What the static checks need.
 pub const CHECK: &[&str] = &["git", "shellcheck"];
