@@ -86,8 +86,10 @@ fn change_root() -> Result<(), Errno> {
     match rustix::process::pivot_root(".", ".") {
         // The old root is stacked on the new one now; take it off.
         Ok(()) => rustix::mount::unmount(".", UnmountFlags::DETACH),
-        // The kernel's first root file system cannot be pivoted away. It stays below the stage,
-        // which covers it whole: no path leads there, and init pivots off the stage as ever.
+        // The kernel's first root file system cannot be pivoted away. It stays below the stage and,
+        // after init pivoted off the stage, below the root of every container. What is mounted on
+        // it covers it whole, so no path leads there, not even ".." out of a chroot; but whoever
+        // may unmount the root of the container (CAP_SYS_ADMIN) uncovers it.
         Err(Errno::INVAL) => rustix::process::chroot("."),
         Err(error) => Err(error),
     }

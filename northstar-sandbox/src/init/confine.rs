@@ -1,21 +1,26 @@
 //! Runs in init, after fork. What is left of init's privileges once the payload exists: no
 //! capabilities, no way to get any, and a handful of system calls.
 //!
-//! Init stays user 0 so that the payload, another user, can neither trace nor signal it. Without
-//! capabilities user 0 may not signal other users either; for that init keeps the payload's user
-//! as its saved user id and borrows it for the moment of a kill(2).
+//! Init stays user 0, and not dumpable, so that no other user can trace it. Without capabilities
+//! user 0 may not signal other users either; for that init keeps the payload's user as its saved
+//! user id and borrows it as its real one for the moment of a kill(2). The saved user id lets the
+//! payload signal init, too. It gains nothing: from inside its pid namespace process 1 gets only
+//! signals it has a handler for, and init has none.
+//!
+//! A payload with CAP_SYS_PTRACE does trace it, and then init does what the payload wants. So init
+//! must not have anything that the payload has not: no capabilities, no descriptor that leads out
+//! of the container but the control socket, whose other end believes it for this container only,
+//! and no system call that could get any.
 
-use std::os::fd::OwnedFd;
 use std::str::FromStr;
 
 use caps::{CapSet, Capability};
 use northstar_sys::{process, seccomp};
 use rustix::io::Errno;
-use rustix::process::{DumpableBehavior, Signal, Uid};
+use rustix::process::Uid;
 use rustix::thread::CapabilitiesSecureBits;
 use syscalls::Sysno;
 
-use super::forker_is_alive;
 use crate::payload::capabilities::drop_bounding;
 use crate::plan::{CapabilitySet, ExecPlan};
 use crate::step::{At, Step, StepError};
@@ -71,12 +76,7 @@ pub(super) fn drop_privileges(authority: Authority) -> Result<(), StepError> {
 }
 
 /// Sends `signal` to the process group `group`.
-pub(super) fn signal_group(
-    group: i32,
-    signal: i32,
-    authority: Authority,
-    forker: &OwnedFd,
-) -> Result<(), Errno> {
+pub(super) fn signal_group(group: i32, signal: i32, authority: Authority) -> Result<(), Errno> {
     let send =
         || process::kill_group(group, signal).map_err(|e| Errno::from_raw_os_error(e.errno()));
     match authority {
@@ -84,13 +84,11 @@ pub(super) fn signal_group(
         Authority::User(user) => {
             let root = Uid::ROOT;
             let user = Uid::from_raw(user);
-            rustix::thread::set_thread_res_uid(root, user, user)?;
+            // The real and not the effective one: a change of that would make the kernel forget
+            // the parent-death signal.
+            rustix::thread::set_thread_res_uid(user, root, user)?;
             let sent = send();
             rustix::thread::set_thread_res_uid(root, root, user)?;
-            // A change of the effective user resets both of these.
-            rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-            forker_is_alive(forker)?;
             sent
         }
     }
@@ -110,7 +108,6 @@ const SYSCALLS: &[&str] = &[
     "munmap",
     "poll",
     "ppoll",
-    "prctl",
     "read",
     "recvmsg",
     "restart_syscall",

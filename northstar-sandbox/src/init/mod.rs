@@ -57,7 +57,6 @@ pub(crate) struct Start {
 
 /// An init whose world is built.
 struct Armed {
-    forker: OwnedFd,
     /// Root of a procfs of this pid namespace that is mounted nowhere.
     procfs: OwnedFd,
 }
@@ -113,6 +112,7 @@ fn arm(
     // the forker dies from now on; if it died before, its pidfd says so.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).at(Step::ParentDeath)?;
     forker_is_alive(&forker).at(Step::ParentDeath)?;
+    drop(forker);
 
     // Umask: before the first file is created.
     rustix::process::umask(Mode::from_raw_mode(0o077));
@@ -157,7 +157,7 @@ fn arm(
     // Isolation: last, because only now nothing but the plan's mounts may be left.
     mountinfo::compare(&procfs, &mounted, mountinfo::View::Container)?;
 
-    Ok(Armed { forker, procfs })
+    Ok(Armed { procfs })
 }
 
 fn keep_only(child: &Child, own: &[&OwnedFd], plan: &[OwnedFd]) -> Result<(), StepError> {

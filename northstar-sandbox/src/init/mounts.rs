@@ -71,9 +71,14 @@ pub(super) fn mount_all(
     })
 }
 
-/// A procfs of this pid namespace that is mounted nowhere.
+/// A procfs of this pid namespace that is mounted nowhere: init's handle, without anything but
+/// the directories of processes.
 pub(super) fn procfs() -> Result<OwnedFd, Errno> {
-    let procfs = detached("proc", &[], MountAttrFlags::empty())?;
+    any_procfs(&[("subset", "pid")])
+}
+
+fn any_procfs(options: &[(&str, &str)]) -> Result<OwnedFd, Errno> {
+    let procfs = detached("proc", options, MountAttrFlags::empty())?;
     if rustix::fs::fstatfs(&procfs)?.f_type != PROC_SUPER_MAGIC {
         return Err(Errno::NOSYS);
     }
@@ -152,9 +157,10 @@ impl<'a> Builder<'a> {
                 let source = pick(descriptors, *index, Step::Mount)?;
                 rustix::io::fcntl_dupfd_cloexec(source, 3)
             }
-            // Not the handle, which stays writable and is init's alone; and not a clone of it,
-            // because a detached mount can be cloned from Linux 6.15 on only.
-            MountKind::Proc { .. } => procfs(),
+            // Not the handle, which stays writable, shows processes only and is closed before the
+            // program runs; and not a clone of it, because a detached mount can be cloned from
+            // Linux 6.15 on only.
+            MountKind::Proc { .. } => any_procfs(&[]),
             MountKind::Sysfs { .. } => detached("sysfs", &[], none),
             MountKind::Tmpfs {
                 size,

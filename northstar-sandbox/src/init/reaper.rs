@@ -23,7 +23,7 @@ use crate::step::{At, Step, StepError};
 
 /// Runs the payload to its end and reports it.
 pub(super) fn run_payload(control: OwnedFd, armed: Armed, go: Go) -> ! {
-    let Armed { forker, procfs } = armed;
+    let Armed { procfs } = armed;
 
     // Cgroup namespace: after the daemon moved init into its cgroup, which becomes the root of
     // what the container sees, and before the payload exists.
@@ -45,7 +45,7 @@ pub(super) fn run_payload(control: OwnedFd, armed: Armed, go: Go) -> ! {
     let pid = match or_report(&control, fork) {
         Fork::Child(_) => {
             // What belongs to init is not for the payload, not even until execve.
-            drop((control, forker, outcome, children, gatekeeper));
+            drop((control, outcome, children, gatekeeper));
             payload.run(report, procfs, gate)
         }
         Fork::Parent { pid, .. } => pid,
@@ -67,7 +67,6 @@ pub(super) fn run_payload(control: OwnedFd, armed: Armed, go: Go) -> ! {
 
     let mut init = Reaper {
         control,
-        forker,
         children,
         authority,
         payload: pid,
@@ -141,7 +140,6 @@ fn has_executed(stat: &OwnedFd) -> bool {
 
 struct Reaper {
     control: OwnedFd,
-    forker: OwnedFd,
     children: SignalFd,
     authority: Authority,
     /// The payload, also the id of its process group.
@@ -184,8 +182,7 @@ impl Reaper {
     fn take_message(&mut self) {
         match ipc::receive(self.control.as_fd(), Wait::Never) {
             Ok(Some((ToInit::Signal(signal), _))) => {
-                let sent =
-                    confine::signal_group(self.payload, signal, self.authority, &self.forker);
+                let sent = confine::signal_group(self.payload, signal, self.authority);
                 if let Err(error) = sent {
                     self.report(FromInit::SignalFailed {
                         signal,

@@ -10,6 +10,7 @@ mod gate;
 mod identity;
 mod limits;
 mod outcome;
+mod tracing;
 
 use std::convert::Infallible;
 use std::ffi::CString;
@@ -64,7 +65,10 @@ impl Payload {
             program.iter().map(instruction).collect()
         });
         Ok(Payload {
-            filters: filters.collect(),
+            filters: tracing::filter(plan.capabilities)
+                .into_iter()
+                .chain(filters)
+                .collect(),
             program: Program::new(path, argv, environment),
             plan,
             descriptors,

@@ -109,7 +109,8 @@ pub fn be_a_daemon(arguments: &[String]) -> ! {
     let script = "trap 'echo signalled' USR1; echo ready; while :; do sleep 0.01 || :; done";
     let mut running = world.arm().go(&world, &shell(script), &[]).unwrap();
     assert_eq!(running.line(), "ready");
-    // Init borrowed another user for this, which makes the kernel forget the parent-death signal.
+    // Init borrows another user for this; some changes of user make the kernel forget the
+    // parent-death signal.
     running.init.control.signal(10).unwrap();
     while running.line() != "signalled" {}
     println!(

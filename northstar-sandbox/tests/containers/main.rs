@@ -75,6 +75,7 @@ tests! {
         init_is_opaque
         init_has_no_privileges
         init_is_harmless_before_the_first_instruction
+        descriptors_of_other_processes_cannot_be_taken
         leaked_descriptors_do_not_arrive;
     mounts:
         flags_are_exact_in_every_combination
