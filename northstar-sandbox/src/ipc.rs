@@ -69,6 +69,9 @@ pub enum ReceiveError {
         /// How many came.
         received: usize,
     },
+    /// Init tells of more signals that failed than were sent.
+    #[error("a signal failed that was not sent")]
+    UnaskedFailure,
     /// A system call failed, or the message was longer than any message can be.
     #[error("no message can be received")]
     System(#[source] northstar_sys::Error),

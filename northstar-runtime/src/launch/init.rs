@@ -10,6 +10,7 @@ use rustix::process::{Signal, pidfd_send_signal};
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 use tokio::{
@@ -17,12 +18,15 @@ use tokio::{
     sync::{Mutex, mpsc},
     time::timeout,
 };
-use tracing::error;
+use tracing::{error, warn};
 
 /// How long the end of an init may take after it was killed.
 const DEATH_TIME: Duration = Duration::from_secs(5);
 /// How long after its death the forker may take to say how it ended.
 const REPORT_TIME: Duration = Duration::from_secs(1);
+/// How many signals that did not reach the program are logged: what init tells of them is the word of a process that a
+/// hostile program may have taken over.
+const LOGGED_SIGNALS: u32 = 3;
 
 /// Pid 1 of a container. Dropping it kills the whole container.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub(crate) struct Init {
     control: Ready<Control>,
     /// What the forker says about it. Locked by whoever waits for the end.
     forker: Mutex<mpsc::UnboundedReceiver<ForkerEvent>>,
+    /// How many signals did not reach the program.
+    failed_signals: AtomicU32,
 }
 
 impl Init {
@@ -50,6 +56,7 @@ impl Init {
                 pidfd,
                 control,
                 forker: Mutex::new(forker),
+                failed_signals: AtomicU32::new(0),
             })
         };
         registered().map_err(Error::Watch)
@@ -65,7 +72,7 @@ impl Init {
         match self.expect(Phase::Arm).await? {
             InitEvent::Armed => Ok(()),
             InitEvent::Failed(error) => Err(Error::Step(error)),
-            InitEvent::Running { .. } | InitEvent::Exited(_) => {
+            InitEvent::Running { .. } | InitEvent::Exited(_) | InitEvent::SignalFailed { .. } => {
                 Err(Error::Protocol { phase: Phase::Arm })
             }
         }
@@ -82,7 +89,9 @@ impl Init {
         match self.expect(Phase::Go).await? {
             InitEvent::Running { .. } => Ok(()),
             InitEvent::Failed(error) => Err(Error::Step(error)),
-            InitEvent::Armed | InitEvent::Exited(_) => Err(Error::Protocol { phase: Phase::Go }),
+            InitEvent::Armed | InitEvent::Exited(_) | InitEvent::SignalFailed { .. } => {
+                Err(Error::Protocol { phase: Phase::Go })
+            }
         }
     }
 
@@ -93,7 +102,7 @@ impl Init {
         })
     }
 
-    /// The next word of init.
+    /// The next word of init that is not about a signal.
     async fn event(&self) -> Result<InitEvent, ReceiveError> {
         loop {
             let mut ready = match self.control.readable().await {
@@ -102,6 +111,7 @@ impl Init {
                 Err(_) => return Err(ReceiveError::Closed),
             };
             match self.control.get().receive()? {
+                Some(InitEvent::SignalFailed { signal, errno }) => self.signal_failed(signal, errno),
                 Some(event) => return Ok(event),
                 None => ready.clear(),
             }
@@ -148,7 +158,7 @@ impl Init {
             event = self.event() => match event {
                 Ok(InitEvent::Exited(status)) => Some(status.into()),
                 // Init is gone, or does not follow the protocol: then it is not to be trusted with its end either.
-                Ok(InitEvent::Armed | InitEvent::Running { .. } | InitEvent::Failed(_)) | Err(_) => {
+                _ => {
                     let _ = self.kill();
                     None
                 }
@@ -167,9 +177,22 @@ impl Init {
     }
 
     fn last_word(&self) -> Option<ExitStatus> {
-        match self.control.get().receive() {
-            Ok(Some(InitEvent::Exited(status))) => Some(status.into()),
-            _ => None,
+        loop {
+            match self.control.get().receive() {
+                Ok(Some(InitEvent::Exited(status))) => return Some(status.into()),
+                // Comes before it, and not more often than signals were sent.
+                Ok(Some(InitEvent::SignalFailed { signal, errno })) => self.signal_failed(signal, errno),
+                _ => return None,
+            }
+        }
+    }
+
+    /// Logs the first few.
+    fn signal_failed(&self, signal: i32, errno: i32) {
+        let before = self.failed_signals.fetch_add(1, Ordering::Relaxed);
+        if before < LOGGED_SIGNALS {
+            let error = io::Error::from_raw_os_error(errno);
+            warn!("signal {signal} did not reach the program of init {}: {error}", self.pid);
         }
     }
 

@@ -187,7 +187,11 @@ impl Forking {
             Ok(Some((ToForker::Ping(number), _))) => self.send(&FromForker::Alive(number), &[]),
             Ok(None) => Ok(()),
             // One bad message is no reason to end every container.
-            Err(ReceiveError::Malformed(_) | ReceiveError::Descriptors { .. }) => Ok(()),
+            Err(
+                ReceiveError::Malformed(_)
+                | ReceiveError::Descriptors { .. }
+                | ReceiveError::UnaskedFailure,
+            ) => Ok(()),
             Err(ReceiveError::System(error)) if error.errno() == MESSAGE_TOO_LONG => Ok(()),
             Err(ReceiveError::Closed) => Err(End::DaemonGone),
             Err(ReceiveError::System(_)) => Err(End::System),
