@@ -123,7 +123,7 @@ async fn serve(config: &Config, prepared: Prepared) -> Result<(), RunError> {
         nofile,
         forker,
     } = prepared;
-    let supervisor = Supervisor::new(config);
+    let mut supervisor = Supervisor::new(config);
     forward_signals(supervisor.stop()).map_err(RunError::Runtime)?;
     let forker = Arc::new(Forker::new(forker).map_err(RunError::Runtime)?);
     tokio::spawn(attend(Arc::clone(&forker), supervisor.stop()));
@@ -135,7 +135,11 @@ async fn serve(config: &Config, prepared: Prepared) -> Result<(), RunError> {
         .await
         .map_err(RunError::Listen)?;
     let result = async {
-        let repositories = repositories(config).await?;
+        let repositories = tokio::select! {
+            repositories = repositories(config) => repositories?,
+            // The load goes on meanwhile: what it has not come to by the end, it never does.
+            stopped = supervisor.stopped() => return Ok(stopped?),
+        };
         let containers: usize = repositories.iter().map(|r| r.packages().count()).sum();
         let context = Arc::new(Context {
             forker: Arc::clone(&forker),

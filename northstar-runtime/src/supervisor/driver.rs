@@ -12,7 +12,7 @@ use super::{
 use crate::config::RepositoryId;
 use std::time::Duration;
 use tokio::{sync::mpsc, time::Instant};
-use tracing::{error, info, warn};
+use tracing::warn;
 
 /// The ends of all channels that lead to the driver.
 #[derive(Debug)]
@@ -129,18 +129,7 @@ impl<W: Workshop + Uploads> Driver<W> {
         let now = Instant::now();
         match &mut self.shutdown {
             None => {
-                match &stop {
-                    Stop::Requested => info!("shutting down: a console asked for it"),
-                    Stop::Signal => info!("shutting down: signal"),
-                    Stop::CriticalExit { container, status } => {
-                        error!("shutting down: critical container {container} ended with {status}");
-                    }
-                    Stop::CriticalStart { container, error } => {
-                        let error = error.report();
-                        error!("shutting down: critical container {container}: {error}");
-                    }
-                    Stop::ForkerDied => error!("shutting down: the forker died"),
-                }
+                stop.log();
                 self.shutdown = Some(Shutdown::new(stop, now, self.stop_timeout));
                 self.machine.close();
             }

@@ -41,6 +41,7 @@ pub use event::{Event, ExitStatus, MemoryEvents};
 pub use handle::{Handle, StartOverrides};
 pub use inspection::{Inspection, Process, Protection, Statistics};
 pub use install::InstallSlot;
+use shutdown::Shutdown;
 pub(crate) use shutdown::Stop;
 pub use shutdown::{EndError, Residue};
 
@@ -55,8 +56,11 @@ use command::Command;
 use driver::{Driver, Inbox};
 use machine::Machine;
 use registry::Entry;
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
-use tokio::sync::{Semaphore, broadcast, mpsc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use tokio::{
+    sync::{Semaphore, broadcast, mpsc},
+    time::Instant,
+};
 use tracing::warn;
 use works::Works;
 
@@ -103,6 +107,18 @@ impl Supervisor {
     /// Where reasons to end the daemon go.
     pub(crate) fn stop(&self) -> mpsc::UnboundedSender<Stop> {
         self.stop.clone()
+    }
+
+    /// Waits for a reason to end the daemon before it runs, and returns the result of that end.
+    pub(crate) async fn stopped(&mut self) -> Result<(), EndError> {
+        match self.stops.recv().await {
+            Some(stop) => {
+                stop.log();
+                Shutdown::new(stop, Instant::now(), Duration::ZERO).result(Vec::new())
+            }
+            // It has a sender of its own.
+            None => std::future::pending().await,
+        }
     }
 
     /// Carries out what is to happen at the start, then serves until the daemon has been stopped.

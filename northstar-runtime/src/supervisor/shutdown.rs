@@ -4,6 +4,7 @@ use super::{Error, ExitStatus};
 use northstar_manifest::Container;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
+use tracing::{error, info};
 
 /// What killing, cleaning up and unmounting may take beyond `stop_timeout`. Together with the last words of the
 /// consoles and the end of the threads it stays below `stop_timeout` and 5 s.
@@ -32,6 +33,24 @@ pub enum Stop {
     },
     /// The process that creates containers is gone, and all containers with it.
     ForkerDied,
+}
+
+impl Stop {
+    /// Says why the end begins.
+    pub(super) fn log(&self) {
+        match self {
+            Stop::Requested => info!("shutting down: a console asked for it"),
+            Stop::Signal => info!("shutting down: signal"),
+            Stop::CriticalExit { container, status } => {
+                error!("shutting down: critical container {container} ended with {status}");
+            }
+            Stop::CriticalStart { container, error } => {
+                let error = error.report();
+                error!("shutting down: critical container {container}: {error}");
+            }
+            Stop::ForkerDied => error!("shutting down: the forker died"),
+        }
+    }
 }
 
 /// An end that is an error, or that left something behind.

@@ -39,6 +39,19 @@ fn sigterm_stops_unmounts_and_leaves_nothing() {
 }
 
 #[test]
+fn sigterm_is_heard_while_repositories_load() {
+    let mut site = Site::new();
+    // Whoever opens it waits for somebody to write to it.
+    let key = site.path("key.pub");
+    nix::unistd::mkfifo(&key, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    site.repository = format!("key = \"{}\"", key.display()).leak();
+    let daemon = site.daemon();
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(code(&daemon.wait()), Some(0));
+    nothing_left(&site);
+}
+
+#[test]
 fn shutdown_request_ends_the_daemon() {
     let site = Site::new();
     let app = site.shell("app", SLEEP, "", "");
