@@ -6,7 +6,7 @@
 use crate::{
     config::{Config, Missing},
     console::{Console, ListenError, Listening, TokenKeyError},
-    launch::{Context, Forker, persist},
+    launch::{Context, Forker, Preparing, persist},
     logs::writer,
     repository::{Claims, OpenError, Repository},
     startup::{self, Prepared},
@@ -149,6 +149,7 @@ async fn serve(config: &Config, prepared: Prepared) -> Result<(), RunError> {
             cgroup: config.cgroup.clone(),
             socket_dir: config.socket_dir.clone(),
             store: store(config),
+            preparing: Preparing::default(),
             lenient: config
                 .repositories
                 .iter()

@@ -138,14 +138,17 @@ pub enum Error {
         /// What was waited for.
         phase: Phase,
     },
-    /// Init did not come to the end of a phase in time.
-    #[error("{phase}: init did not answer within {limit:?}")]
+    /// A phase did not come to its end in time.
+    #[error("{phase}: no answer within {limit:?}")]
     Timeout {
         /// What was waited for.
         phase: Phase,
         /// The limit.
         limit: Duration,
     },
+    /// What an earlier start of the container has looked up on the host has still not been found.
+    #[error("an earlier start still waits for a file system of the host")]
+    Unprepared,
     /// A step in init or in the container's first process failed.
     #[error("{0}")]
     Step(StepError),
@@ -166,6 +169,8 @@ pub enum Error {
 /// The part of a launch in which the daemon waits for somebody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// The file systems of the host are looked at.
+    Prepare,
     /// The forker creates an init.
     Create,
     /// Init sets up the container and parks.
@@ -177,6 +182,7 @@ pub enum Phase {
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Phase::Prepare => "prepare",
             Phase::Create => "create",
             Phase::Arm => "arm",
             Phase::Go => "go",

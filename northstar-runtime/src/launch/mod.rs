@@ -8,6 +8,8 @@
 //! what it made is released in reverse order when a later one fails, and by [`watch`] when the container ends. The
 //! images are mounted before all this, by the supervisor.
 //!
+//! The first two are bounded in time by [`prepare`], the others by what they wait for.
+//!
 //! | phase | looks up or makes |
 //! |---|---|
 //! | [`resolve`] | bind sources, persistent directory, resources, groups, network namespace |
@@ -26,6 +28,7 @@ mod host;
 mod init;
 pub(crate) mod persist;
 mod plan;
+mod prepare;
 mod ready;
 mod resolve;
 pub(crate) mod sockets;
@@ -33,6 +36,7 @@ mod watch;
 
 pub use error::{Error, Phase};
 pub(crate) use forker::Forker;
+pub(crate) use prepare::Preparing;
 pub use sockets::SocketError;
 pub(crate) use watch::{Process, Report};
 
@@ -57,6 +61,7 @@ pub(crate) struct Context {
     pub(crate) cgroup: PathBuf,
     pub(crate) socket_dir: PathBuf,
     pub(crate) store: persist::Store,
+    pub(crate) preparing: Preparing,
     /// Repositories whose containers start without what is missing on the host.
     pub(crate) lenient: BTreeSet<RepositoryId>,
     /// The limit of open descriptors that the daemon itself was started with.
@@ -92,19 +97,24 @@ pub(crate) async fn launch(
     request: Request,
     cancel: CancellationToken,
 ) -> Result<watch::Running, Error> {
-    let prepare = {
+    let container = request.package.container.clone();
+    let work = {
         let context = Arc::clone(&context);
         let runtime = tokio::runtime::Handle::current();
-        move || {
+        move |given_up: &CancellationToken| {
             // The readers of the pipes are tasks of the runtime.
             let _entered = runtime.enter();
-            plan::plan(&context, resolve::resolve(&context, request)?)
+            let resolved = resolve::resolve(&context, request)?;
+            if given_up.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            plan::plan(&context, resolved)
         }
     };
-    // File systems of the host may let one wait.
-    let planned = tokio::task::spawn_blocking(prepare)
-        .await
-        .unwrap_or(Err(Error::Interrupted))?;
+    let planned = context
+        .preparing
+        .run(&container, prepare::PREPARE_LIMIT, &cancel, work)
+        .await?;
     let armed = arm::arm(&context, planned, &cancel).await?;
     exec::exec(context, armed, &cancel).await
 }
