@@ -183,7 +183,8 @@ pub(crate) fn all(socket_dir: &Path) -> io::Result<OwnedFd> {
     directories(socket_dir).map(|(_, all)| all)
 }
 
-/// Removes the sockets that a dead predecessor left, and only them, and makes the flat directory.
+/// Removes the sockets that a dead predecessor left, and only them, and makes the flat directory. What is in the place
+/// of a container's directory but is none stays, and concerns that container only.
 pub(crate) fn reset(socket_dir: &Path) -> io::Result<()> {
     let (parent, all) = directories(socket_dir)?;
     clear(all.as_fd())?;
@@ -193,7 +194,15 @@ pub(crate) fn reset(socket_dir: &Path) -> io::Result<()> {
             continue;
         };
         if name.parse::<Container>().is_ok() {
-            let container = directory(parent.as_fd(), name)?;
+            let container = match directory(parent.as_fd(), name) {
+                Ok(container) => container,
+                Err(error) if is_no_directory(&error) => {
+                    let path = socket_dir.join(name);
+                    tracing::warn!("{} is no directory and left alone", path.display());
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             clear(container.as_fd())?;
             match unlinkat(&parent, name, AtFlags::REMOVEDIR) {
                 // Something else than our sockets is in it.
@@ -203,6 +212,13 @@ pub(crate) fn reset(socket_dir: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Something else has the name: a file, or a symbolic link, which is not followed.
+fn is_no_directory(error: &io::Error) -> bool {
+    [Errno::NOTDIR, Errno::LOOP]
+        .into_iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// Removes the sockets in a directory.
@@ -344,5 +360,35 @@ mod tests {
             std::fs::read_dir(dir.path().join(".all")).unwrap().count(),
             0
         );
+    }
+
+    #[test]
+    fn reset_leaves_what_is_no_directory_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let victim = tempfile::tempdir().unwrap();
+        std::mem::forget(bind(dir.path(), SocketKind::Stream).names);
+        let theirs = std::os::unix::net::UnixListener::bind(victim.path().join("socket")).unwrap();
+        std::fs::write(dir.path().join("0:1.0.0"), "").unwrap();
+        std::os::unix::fs::symlink(victim.path(), dir.path().join("b:1.0.0")).unwrap();
+        std::os::unix::fs::symlink("b:1.0.0", dir.path().join("c:1.0.0")).unwrap();
+        reset(dir.path()).unwrap();
+        let left = ["0:1.0.0", "b:1.0.0", "c:1.0.0"];
+        for name in left {
+            dir.path().join(name).symlink_metadata().unwrap();
+        }
+        assert!(!dir.path().join("a:1.0.0").exists());
+        UnixStream::connect(victim.path().join("socket")).unwrap();
+        drop(theirs);
+        let owner = (0, 0);
+        let taken = Sockets::bind(
+            dir.path(),
+            &"b:1.0.0".parse().unwrap(),
+            owner,
+            &manifest(SocketKind::Stream),
+        );
+        match taken {
+            Err(SocketError { source, .. }) => assert!(is_no_directory(&source), "{source}"),
+            Ok(bound) => panic!("{bound:?}"),
+        }
     }
 }
