@@ -43,12 +43,7 @@ impl Store {
         gid: u32,
     ) -> io::Result<OwnedFd> {
         std::fs::create_dir_all(&self.dir)?;
-        let data = openat(
-            CWD,
-            &self.dir,
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
+        let data = self.data()?;
         let repository_dir = directory(data.as_fd(), repository.as_ref())?;
         if self.heir.as_ref() == Some(repository) {
             self.inherit(data.as_fd(), repository_dir.as_fd(), name)?;
@@ -66,6 +61,11 @@ impl Store {
             fchmod(&directory, PRIVATE)?;
         }
         Ok(directory)
+    }
+
+    fn data(&self) -> io::Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(openat(CWD, &self.dir, flags, Mode::empty())?)
     }
 
     /// Moves the `data_dir/NAME` of 0.9.x to where it belongs now, unless there is something already.
@@ -102,10 +102,23 @@ impl Store {
         }
     }
 
-    /// Removes the data of a container. No data is no error.
+    /// Removes the data of a container, of the heir also what 0.9.x left. No data is no error.
     pub(crate) fn wipe(&self, repository: &RepositoryId, name: &Name) -> io::Result<()> {
         let path = self.path(repository, name);
-        match std::fs::symlink_metadata(&path) {
+        Store::remove(&path)?;
+        let old = self.dir.join(Path::new(name.as_ref()));
+        if self.heir.as_ref() == Some(repository) && old.is_dir() {
+            // Only now is there room for it.
+            let data = self.data()?;
+            let repository = directory(data.as_fd(), repository.as_ref())?;
+            self.inherit(data.as_fd(), repository.as_fd(), name)?;
+            Store::remove(&path)?;
+        }
+        Ok(())
+    }
+
+    fn remove(path: &Path) -> io::Result<()> {
+        match std::fs::symlink_metadata(path) {
             Ok(_) => std::fs::remove_dir_all(path),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
@@ -232,5 +245,37 @@ mod tests {
         store.wipe(&id, &name).unwrap();
         assert!(!dir.path().join("first/a").exists());
         assert!(dir.path().join("first/b").exists());
+    }
+
+    #[test]
+    fn wipe_of_the_heir_removes_old_data_and_of_others_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        let (first, second) = ("first".parse().unwrap(), "second".parse().unwrap());
+        let name = "a".parse().unwrap();
+        let old = dir.path().join("a");
+        std::fs::create_dir_all(&old).unwrap();
+        std::fs::write(old.join("secret"), "").unwrap();
+        store.wipe(&second, &name).unwrap();
+        assert!(old.join("secret").exists());
+        store.wipe(&first, &name).unwrap();
+        assert!(!old.exists() && !dir.path().join("first/a").exists());
+
+        // Both, as after a downgrade.
+        open(&store, "first", "a").unwrap();
+        std::fs::create_dir_all(&old).unwrap();
+        store.wipe(&first, &name).unwrap();
+        assert!(!old.exists() && !dir.path().join("first/a").exists());
+    }
+
+    #[test]
+    fn wipe_never_takes_the_directory_of_a_repository_for_old_data() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        open(&store, "second", "a").unwrap();
+        let first = "first".parse().unwrap();
+        store.wipe(&first, &"second".parse().unwrap()).unwrap();
+        store.wipe(&first, &"first".parse().unwrap()).unwrap();
+        assert!(dir.path().join("second/a").exists());
     }
 }
