@@ -57,7 +57,7 @@ pub(super) async fn arm(
             (Err(error), _) => return Err(error),
         };
         // Before anything of the package runs all limits hold. Writing one file per hierarchy does not block.
-        match guards.group.add(init.pid()) {
+        match guards.group.add(init.pid(), || init.is_alive()) {
             Ok(()) => Ok((init, memory)),
             Err(error) => Err(init.fail(error).await),
         }

@@ -6,7 +6,10 @@ use super::{
 };
 use crate::supervisor::ExitStatus;
 use northstar_sandbox::{Control, ForkerEvent, InitEvent, ReceiveError, SendError, plan::ExecPlan};
-use rustix::process::{Signal, pidfd_send_signal};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Signal, pidfd_send_signal},
+};
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -65,6 +68,12 @@ impl Init {
     /// Process id on the host.
     pub(crate) fn pid(&self) -> i32 {
         self.pid
+    }
+
+    /// Whether its process still exists, so that its id is its own.
+    pub(super) fn is_alive(&self) -> bool {
+        let mut pidfd = [PollFd::new(self.pidfd.get(), PollFlags::IN)];
+        matches!(poll(&mut pidfd, Some(&Timespec::default())), Ok(0))
     }
 
     /// Waits until init is armed.
