@@ -61,6 +61,10 @@ impl Request {
             })
         };
         let mut environment: Vec<_> = env::vars_os().filter(|(name, _)| carried(name)).collect();
+        // The command is root in there, whoever it is out here.
+        for (_, path) in environment.iter_mut().filter(|(name, _)| name == "PATH") {
+            path.push(":/usr/sbin:/sbin");
+        }
         for (name, value) in GUEST_VARIABLES {
             environment.push((name.into(), value.into()));
         }
