@@ -120,7 +120,9 @@ impl Init {
                 Err(_) => return Err(ReceiveError::Closed),
             };
             match self.control.get().receive()? {
-                Some(InitEvent::SignalFailed { signal, errno }) => self.signal_failed(signal, errno),
+                Some(InitEvent::SignalFailed { signal, errno }) => {
+                    self.signal_failed(signal, errno)
+                }
                 Some(event) => return Ok(event),
                 None => ready.clear(),
             }
@@ -190,7 +192,9 @@ impl Init {
             match self.control.get().receive() {
                 Ok(Some(InitEvent::Exited(status))) => return Some(status.into()),
                 // Comes before it, and not more often than signals were sent.
-                Ok(Some(InitEvent::SignalFailed { signal, errno })) => self.signal_failed(signal, errno),
+                Ok(Some(InitEvent::SignalFailed { signal, errno })) => {
+                    self.signal_failed(signal, errno)
+                }
                 _ => return None,
             }
         }
@@ -201,7 +205,10 @@ impl Init {
         let before = self.failed_signals.fetch_add(1, Ordering::Relaxed);
         if before < LOGGED_SIGNALS {
             let error = io::Error::from_raw_os_error(errno);
-            warn!("signal {signal} did not reach the program of init {}: {error}", self.pid);
+            warn!(
+                "signal {signal} did not reach the program of init {}: {error}",
+                self.pid
+            );
         }
     }
 
