@@ -18,8 +18,12 @@ pub const REMOVAL_DEADLINE: Duration = Duration::from_secs(5);
 /// killed anyway.
 const FREEZE_DEADLINE: Duration = Duration::from_millis(100);
 
+/// How long killed processes are given to be gone before the group is frozen
+/// once more: one that is frozen on its way out dies no sooner for it.
+const DEATH_PAUSE: Duration = Duration::from_millis(50);
+
 /// How often processes that were forked meanwhile are looked for.
-const ROUNDS: usize = 100;
+const ROUNDS: usize = 50;
 
 /// Pause between two tries: short at first, as most groups are empty at once.
 struct Backoff(Duration);
@@ -79,6 +83,11 @@ pub(super) fn kill_all(
         }
         thaw(freezer)?;
         result?;
+        let killed = Instant::now();
+        let mut backoff = Backoff::new();
+        while killed.elapsed() < DEATH_PAUSE && !all_processes(directories)?.is_empty() {
+            backoff.wait();
+        }
     }
     Ok(())
 }
