@@ -66,6 +66,9 @@ impl Manifest {
                 changed.push("cgroups.devices".to_owned());
             }
         }
+        if std::mem::take(&mut manifest.userns) {
+            changed.push("userns".to_owned());
+        }
         Compatible { manifest, changed }
     }
 
@@ -91,6 +94,9 @@ impl Manifest {
             if id > MAX_ID {
                 add(field, true, "0.9.2 reads ids up to 65535");
             }
+        }
+        if self.userns {
+            add("userns", true, "0.9.2 knows no user namespaces");
         }
         match self.sched.as_ref().map(|sched| &sched.policy) {
             Some(Policy::Deadline(Some(_))) => {

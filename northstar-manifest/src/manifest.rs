@@ -50,6 +50,10 @@ pub struct Manifest {
     /// Names of supplementary groups.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub suppl_groups: Vec<String>,
+    /// Run in a user namespace of its own, in which `uid` and `gid` stand for other ids of the
+    /// host; the files of the container are mapped along. Unknown to 0.9.2.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub userns: bool,
     /// The console of the container, if it gets one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub console: Option<Console>,
@@ -99,6 +103,11 @@ pub struct Manifest {
     pub custom: Option<serde_json::Value>,
 }
 
+/// Whether a switch is off, and so not written.
+pub(crate) fn is_false(value: &bool) -> bool {
+    !*value
+}
+
 fn deserialize_capabilities<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<BTreeSet<Capability>, D::Error> {
@@ -125,6 +134,7 @@ impl Manifest {
             uid,
             gid,
             suppl_groups: Vec::new(),
+            userns: false,
             console: None,
             autostart: None,
             sched: None,
@@ -202,6 +212,7 @@ impl Manifest {
             ("capabilities", !self.capabilities.is_empty()),
             ("suppl_groups", !self.suppl_groups.is_empty()),
             ("io", self.io.is_some()),
+            ("userns", self.userns),
         ];
         fields.into_iter().try_for_each(|(field, present)| {
             At::field(field).ensure(!present, || Problem::NotInResource)

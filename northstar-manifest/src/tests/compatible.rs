@@ -18,16 +18,18 @@ fn what_0_9_2_does_not_know_is_left_out_of_the_console() {
         "\
 sched: {policy: !deadline {runtime: 2000, deadline: 3000, period: 4000}}
 cgroups: {pids: {max: 1}, devices: [{type: char, access: r}], cpu: {shares: 2}}
+userns: true
 ",
     );
     let compatible = manifest.for_0_9_2();
     assert_eq!(
         compatible.changed,
-        ["sched.policy", "cgroups.pids", "cgroups.devices"]
+        ["sched.policy", "cgroups.pids", "cgroups.devices", "userns"]
     );
     let json = serde_json::to_string(&compatible.manifest).unwrap();
     assert!(json.contains(r#""sched":{"policy":"deadline"}"#), "{json}");
     assert!(json.contains(r#""cgroups":{"cpu":{"shares":2}}"#), "{json}");
+    assert!(!json.contains("userns"), "{json}");
     // The manifest itself is untouched.
     assert!(matches!(
         manifest.sched.unwrap().policy,
@@ -56,6 +58,8 @@ fn what_0_9_2_refuses_or_ignores_in_a_package() {
             Some(("sched.policy", true)),
         ),
         ("cgroups: {pids: {max: 1}}", Some(("cgroups.pids", false))),
+        ("userns: true", Some(("userns", true))),
+        ("userns: false", None),
         ("cgroups: {devices: []}", Some(("cgroups.devices", false))),
         (
             "mounts: {/a: {type: bind, host: /x}, /a/b: {type: bind, host: /x}}",

@@ -21,6 +21,7 @@ fn every_field() {
 args: [one, -v]
 env: {LD_LIBRARY_PATH: /lib, EMPTY: ''}
 suppl_groups: [log, inet]
+userns: true
 console: {permissions: [start, list]}
 autostart: critical
 sched: {policy: !fifo {priority: 10}}
@@ -57,6 +58,7 @@ custom: [1, {a: null}]
     assert_eq!(manifest.args, ["one", "-v"]);
     assert_eq!(manifest.env["EMPTY"], "");
     assert_eq!(manifest.suppl_groups, ["log", "inet"]);
+    assert!(manifest.userns);
     let permissions = manifest.console.unwrap().permissions;
     assert_eq!(
         permissions,

@@ -125,6 +125,8 @@ fn wrong_types_name_the_field_and_the_line() {
         ("uid: 5", "uid", "duplicate"),
         ("frobnicate: 1", "frobnicate", "unknown field"),
         ("autostart: sometimes", "autostart", "sometimes"),
+        ("userns: 1", "userns", "bool"),
+        ("userns: yes", "userns", "bool"),
         ("args: one", "args", "sequence"),
         ("env: [a]", "env", "map"),
         ("io: {stdout: file}", "io.stdout", "file"),
@@ -552,6 +554,7 @@ fn resources_have_no_fields_of_programs() {
         ("capabilities", "[CAP_KILL]"),
         ("suppl_groups", "[a]"),
         ("io", "{stdout: pipe}"),
+        ("userns", "true"),
     ] {
         let text = format!("{BASE}{field}: {value}\n");
         match Manifest::from_yaml(text.as_bytes()) {

@@ -304,6 +304,7 @@ prop_compose! {
         context in option::of("[a-z_:0-9]{1,12}"),
         sockets in collection::btree_map("[a-zA-Z0-9._-]{1,8}", socket(), 0..3),
         io in option::of(select(vec![Output::Discard, Output::Pipe, Output::Inherit])),
+        userns in any::<bool>(),
         custom in option::of(custom().prop_filter("null is nothing", |v| !v.is_null())),
     ) -> Manifest {
         Manifest {
@@ -315,6 +316,7 @@ prop_compose! {
             uid: ids.0,
             gid: ids.1,
             suppl_groups,
+            userns,
             console: permissions
                 .map(|permissions| Console { permissions: permissions.into_iter().collect() }),
             autostart,

@@ -11,7 +11,8 @@ use serde_saphyr::Tagged;
 
 use crate::{
     Autostart, CGroups, Capability, Console, Io, Manifest, Mount, Name, Network, Policy, Profile,
-    RlimitKind, RlimitValue, Rule, Sched, Seccomp, Selinux, Socket, sched::PolicyParameters,
+    RlimitKind, RlimitValue, Rule, Sched, Seccomp, Selinux, Socket, manifest::is_false,
+    sched::PolicyParameters,
 };
 
 /// The manifest in the order and with the tags of the file. It differs from the JSON in the
@@ -30,6 +31,8 @@ pub(super) struct Yaml<'a> {
     gid: u32,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     suppl_groups: &'a [String],
+    #[serde(skip_serializing_if = "is_false")]
+    userns: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     console: Option<&'a Console>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,6 +73,7 @@ impl<'a> From<&'a Manifest> for Yaml<'a> {
             uid,
             gid,
             suppl_groups,
+            userns,
             console,
             autostart,
             sched,
@@ -93,6 +97,7 @@ impl<'a> From<&'a Manifest> for Yaml<'a> {
             uid: *uid,
             gid: *gid,
             suppl_groups,
+            userns: *userns,
             console: console.as_ref(),
             autostart: *autostart,
             sched: sched.as_ref().map(|Sched { policy }| YamlSched {
