@@ -21,7 +21,7 @@ use northstar_manifest::Permissions;
 use std::{io, pin::pin, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tracing::debug;
 
@@ -44,15 +44,43 @@ pub(super) struct Client {
     pub pending: Option<Pending>,
     /// Memory for its long lines.
     pub share: Share,
+    /// When `connect` has to be complete; `None` gives it all the time. It includes whatever comes before the first line.
+    pub connect_by: Option<Instant>,
+}
+
+impl Client {
+    /// Resolves when the client has no more time to say who it is, and says why. For everything that comes before
+    /// `connect`.
+    pub(super) async fn given_up(&self, context: &Context) -> Refusal {
+        let evicted = async {
+            match &self.pending {
+                Some(pending) => pending.evicted().await,
+                None => std::future::pending().await,
+            }
+        };
+        let late = async {
+            match self.connect_by {
+                Some(deadline) => sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = context.cancel.cancelled() => Refusal::Cancelled,
+            () = evicted => Refusal::Evicted,
+            () = late => Refusal::Late,
+        }
+    }
 }
 
 /// Why a connection never served a request.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+pub(super) enum Refusal {
     #[error("the daemon ends")]
     Cancelled,
     #[error("it made place for a newer one")]
     Evicted,
+    #[error("no `connect` in time")]
+    Late,
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
     #[error(transparent)]
@@ -125,17 +153,9 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let pending = client.pending.take();
-    let evicted = async {
-        match &pending {
-            Some(pending) => pending.evicted().await,
-            None => std::future::pending().await,
-        }
-    };
     let connect = tokio::select! {
-        () = context.cancel.cancelled() => return Err(Refusal::Cancelled),
-        () = evicted => return Err(Refusal::Evicted),
-        connect = handshake::receive(input, client.options.connect_timeout) => connect?,
+        refusal = client.given_up(context) => return Err(refusal),
+        connect = handshake::receive(input) => connect?,
     };
     if let Err(nack) = handshake::judge(&connect, &client.permissions) {
         let message = Message::ConnectNack(nack.clone());
@@ -146,7 +166,7 @@ where
         input.drain(Instant::now() + FAREWELL, FAREWELL_BYTES).await;
         return Err(Refusal::Nack(nack));
     }
-    let place = match (pending, client.peer.origin()) {
+    let place = match (client.pending.take(), client.peer.origin()) {
         (Some(pending), Some(origin)) => Some(pending.establish(origin)?),
         _ => None,
     };

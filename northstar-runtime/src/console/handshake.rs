@@ -4,10 +4,7 @@ use super::input::{Input, LineError, LineLimits};
 use northstar_api::{Connect, ConnectNack, Message, VERSION, accepts, codec};
 use northstar_manifest::{Permission, Permissions};
 use std::time::Duration;
-use tokio::{
-    io::AsyncRead,
-    time::{error::Elapsed, timeout},
-};
+use tokio::io::AsyncRead;
 
 /// Longest `connect` in bytes. It keeps what a client can make the daemon hold before it has said who it is small.
 const LONGEST_CONNECT: usize = 4 * 1024;
@@ -19,18 +16,15 @@ pub(super) enum HandshakeError {
     Line(#[from] LineError),
     #[error("the connection was closed before `connect`")]
     Closed,
-    #[error("no `connect` in time")]
-    Late(#[from] Elapsed),
     #[error("the first line is no message")]
     Malformed(#[from] codec::CodecError),
     #[error("the first message is not `connect`")]
     NotConnect,
 }
 
-/// Reads `connect`.
+/// Reads `connect`. The caller says how long to wait for it.
 pub(super) async fn receive<R: AsyncRead + Unpin>(
     input: &mut Input<R>,
-    within: Option<Duration>,
 ) -> Result<Connect, HandshakeError> {
     // Without a deadline of its own, once begun the line has to end as soon as any other.
     let limits = LineLimits {
@@ -38,11 +32,7 @@ pub(super) async fn receive<R: AsyncRead + Unpin>(
         idle: None,
         stall: Duration::from_secs(10),
     };
-    let line = match within {
-        Some(within) => timeout(within, input.line(limits)).await??,
-        None => input.line(limits).await?,
-    };
-    let line = line.ok_or(HandshakeError::Closed)?;
+    let line = input.line(limits).await?.ok_or(HandshakeError::Closed)?;
     match codec::decode(&line.text)? {
         Message::Connect(connect) => Ok(connect),
         _ => Err(HandshakeError::NotConnect),

@@ -14,7 +14,10 @@ use super::{
 };
 use crate::config;
 use std::{io, sync::Arc, time::Duration};
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 use tracing::{debug, info, warn};
 
 /// First and longest pause after a failed accept.
@@ -98,6 +101,11 @@ impl Accepting {
             options: self.listener.options.clone(),
             pending: Some(self.slots.admit()),
             share,
+            connect_by: self
+                .listener
+                .options
+                .connect_timeout
+                .map(|timeout| Instant::now() + timeout),
         };
         let context = self.context.clone();
         async move {

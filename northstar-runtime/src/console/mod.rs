@@ -48,7 +48,7 @@ use northstar_manifest::{Container, Permissions};
 use peer::Peer;
 use std::sync::Arc;
 use token::Tokens;
-use tokio::{net::UnixStream, task::JoinSet};
+use tokio::{net::UnixStream, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 /// All consoles of the daemon. Clones are the same.
@@ -130,6 +130,9 @@ impl Console {
         let (input, output) = stream.into_split();
         let share = Share::alone(options.max_request_size);
         let client = Client {
+            connect_by: options
+                .connect_timeout
+                .map(|timeout| Instant::now() + timeout),
             peer: Peer::Container(container),
             permissions,
             options,
