@@ -71,10 +71,14 @@ impl Hashes {
 
     /// The whole of `signature.yaml`, signed with `key`.
     pub fn sign(&self, key: &SecretKey) -> Vec<u8> {
+        self.with_signature(&key.sign(self.to_document().as_bytes()))
+    }
+
+    /// The whole of `signature.yaml` with a signature made elsewhere, which is not checked.
+    pub(crate) fn with_signature(&self, signature: &[u8; SIGNATURE_SIZE]) -> Vec<u8> {
         let mut text = self.to_document();
-        let signature = BASE64.encode(key.sign(text.as_bytes()));
         text.push_str(SEPARATOR);
-        text.push_str(&signature);
+        text.push_str(&BASE64.encode(signature));
         text.into_bytes()
     }
 

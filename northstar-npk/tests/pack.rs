@@ -37,11 +37,8 @@ mounts:
 
 fn options<'a>(workshop: &'a Workshop, manifest: &'a Manifest) -> PackOptions<'a> {
     PackOptions {
-        manifest,
-        root: None,
         key: Some(&workshop.key),
-        compression: Compression::Gzip,
-        mtime: 0,
+        ..PackOptions::new(manifest)
     }
 }
 

@@ -50,6 +50,7 @@ pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> anyhow::Result<
         key: key.as_ref(),
         compression: arguments.compression,
         mtime: source_date_epoch()?,
+        ..PackOptions::new(&manifest)
     };
     let out = arguments.out.as_path();
     let packed = match arguments.clones {

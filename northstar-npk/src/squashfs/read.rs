@@ -1,8 +1,7 @@
 //! Opening and listing an image.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
+use std::io::BufReader;
 use std::path::PathBuf;
 
 use backhand::kind::Kind;
@@ -11,6 +10,7 @@ use backhand::{FilesystemReader, InnerNode, Node as ImageNode, SquashfsFileReade
 use super::SquashfsError;
 use super::decompress::READING;
 use crate::package::Image;
+use crate::section::Section;
 
 /// One file of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,12 +75,7 @@ pub(crate) fn open<'a>(
     file: &'a File,
     image: &Image,
 ) -> Result<FilesystemReader<'a>, SquashfsError> {
-    let section = Section {
-        file,
-        start: image.offset,
-        size: image.squashfs_size,
-        position: 0,
-    };
+    let section = Section::new(file, image.offset, image.squashfs_size);
     let kind = Kind::new_v4(&READING);
     FilesystemReader::from_reader_with_offset_and_kind(BufReader::new(section), 0, kind)
         .map_err(SquashfsError::Read)
@@ -122,42 +117,10 @@ fn device_numbers(number: u32) -> (u32, u32) {
     (major, minor)
 }
 
-/// A part of a file as a stream of its own, read by position.
-struct Section<'a> {
-    file: &'a File,
-    start: u64,
-    size: u64,
-    position: u64,
-}
-
-impl Read for Section<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.size.saturating_sub(self.position);
-        let wanted = usize::try_from(left)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len());
-        let buffer = buffer.get_mut(..wanted).unwrap_or_default();
-        let read = self.file.read_at(buffer, self.start + self.position)?;
-        self.position += read as u64;
-        Ok(read)
-    }
-}
-
-impl Seek for Section<'_> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let position = match to {
-            SeekFrom::Start(offset) => Some(offset),
-            SeekFrom::End(offset) => self.size.checked_add_signed(offset),
-            SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
-        };
-        self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(self.position)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::io::Read;
     use std::path::Path;
     use std::process::Command;
 

@@ -21,7 +21,7 @@ pub(crate) use superblock::Superblock;
 pub use superblock::{SALT_LIMIT, SuperblockError};
 pub(crate) use tree::{Tree, build};
 pub use verify::verify_image;
-pub(crate) use verify::verify_root_block;
+pub(crate) use verify::{verify_image_counted, verify_root_block};
 
 /// What dm-verity needs to know of a signed image.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use std::fs::File;
 use super::hash::{BlockHasher, Blocks, HASHES_PER_BLOCK, children, on_all_cores, read_blocks};
 use super::{Superblock, VerityError};
 use crate::limits::BLOCK;
+use crate::progress::{Counter, Stage};
 use crate::signature::{Hash, sha256};
 
 /// A tree with what is needed to use it.
@@ -32,19 +33,40 @@ pub(crate) fn tree_blocks(data_blocks: u64) -> u64 {
     levels(data_blocks).iter().sum()
 }
 
-/// Builds the tree over the first `data_blocks` blocks of `file`.
+/// Builds the tree over the `data_blocks` blocks of `file` that begin at `offset` in bytes.
 ///
 /// Salt and uuid are derived from the content, so that equal images get equal trees and different
 /// images different salts. A salt does not have to be secret.
-pub(crate) fn build(file: &File, data_blocks: u64) -> Result<Tree, VerityError> {
-    let unsalted = build_salted(file, data_blocks, Vec::new(), [0; 16])?;
+///
+/// The bytes are counted in the second of the two passes.
+pub(crate) fn build(
+    file: &File,
+    offset: u64,
+    data_blocks: u64,
+    counter: &Counter<'_>,
+) -> Result<Tree, VerityError> {
+    let data = Data {
+        file,
+        offset,
+        blocks: data_blocks,
+    };
+    let silent = Counter::new(None, Stage::HashTree, 0);
+    let unsalted = build_salted(data, Vec::new(), [0; 16], &silent)?;
     let derive = |purpose: &str| {
         let count = data_blocks.to_le_bytes();
         sha256(&[purpose.as_bytes(), &count, &unsalted.root_hash].concat())
     };
     let salt = derive("northstar verity salt").to_vec();
     let seed = u128::from_be_bytes(first_half(&derive("northstar verity uuid")));
-    build_salted(file, data_blocks, salt, custom_uuid(seed))
+    build_salted(data, salt, custom_uuid(seed), counter)
+}
+
+/// The blocks that a tree is built over.
+#[derive(Clone, Copy)]
+struct Data<'a> {
+    file: &'a File,
+    offset: u64,
+    blocks: u64,
 }
 
 fn first_half(hash: &Hash) -> [u8; 16] {
@@ -63,24 +85,26 @@ fn custom_uuid(seed: u128) -> [u8; 16] {
 }
 
 /// Builds the tree with a given salt and uuid.
-pub(crate) fn build_salted(
-    file: &File,
-    data_blocks: u64,
+fn build_salted(
+    data: Data<'_>,
     salt: Vec<u8>,
     uuid: [u8; 16],
+    counter: &Counter<'_>,
 ) -> Result<Tree, VerityError> {
+    let data_blocks = data.blocks;
     let hasher = BlockHasher::new(&salt);
     let levels = levels(data_blocks);
     let (root_hash, blocks) = match levels.first() {
         None => {
             let mut block = Blocks::default();
-            read_blocks(file, 0, 0, 1, &mut block)?;
+            read_blocks(data.file, data.offset, 0, 1, &mut block)?;
             (hasher.hash(&block), Vec::new())
         }
         Some(&bottom) => {
             let bottom = on_all_cores(bottom, |index, buffer| {
                 let (first, count) = children(index, data_blocks);
-                read_blocks(file, 0, first, count, buffer)?;
+                read_blocks(data.file, data.offset, first, count, buffer)?;
+                counter.add(buffer.len() as u64);
                 Ok(hash_block(&hasher, buffer))
             })?;
             above(&hasher, bottom.concat())

@@ -7,6 +7,7 @@ use super::tree::levels;
 use super::{Verity, VerityError};
 use crate::limits::BLOCK;
 use crate::package::Image;
+use crate::progress::{Counter, Stage};
 use crate::signature::Hash;
 
 /// Reads the whole of a signed image once, on all cores, and checks every byte of it.
@@ -17,12 +18,23 @@ use crate::signature::Hash;
 /// the image is) and in memory, so it may be opened with `O_DIRECT`. Memory does not grow with
 /// the image except for 32 bytes for each 512 KiB.
 pub fn verify_image(file: &File, image: &Image) -> Result<(), VerityError> {
+    let counter = Counter::new(None, Stage::Check, image.squashfs_size);
+    verify_image_counted(file, image, &counter)
+}
+
+/// [`verify_image`], with the bytes of the data counted.
+pub(crate) fn verify_image_counted(
+    file: &File,
+    image: &Image,
+    counter: &Counter<'_>,
+) -> Result<(), VerityError> {
     let verity = image.verity.as_ref().ok_or(VerityError::Unsigned)?;
     let check = Check {
         file,
         image_offset: image.offset,
         hasher: BlockHasher::new(&verity.salt),
         data_blocks: verity.data_blocks,
+        counter,
     };
     check.run(verity)
 }
@@ -53,6 +65,7 @@ struct Check<'a> {
     image_offset: u64,
     hasher: BlockHasher,
     data_blocks: u64,
+    counter: &'a Counter<'a>,
 }
 
 impl Check<'_> {
@@ -91,6 +104,7 @@ impl Check<'_> {
         on_all_cores(blocks, |index, buffer| {
             let (first, count) = children(index, self.data_blocks);
             self.read(first, count, buffer)?;
+            self.counter.add(buffer.len() as u64);
             let hashes: Vec<Hash> = buffer
                 .chunks(BLOCK)
                 .map(|block| self.hasher.hash(block))

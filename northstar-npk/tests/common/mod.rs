@@ -30,11 +30,10 @@ impl Workshop {
     pub fn pack(&self, manifest: &str, root: Option<&Path>, compression: Compression) -> Packed {
         let manifest = Manifest::from_yaml(manifest.as_bytes()).unwrap();
         let options = PackOptions {
-            manifest: &manifest,
             root,
             key: Some(&self.key),
             compression,
-            mtime: 0,
+            ..PackOptions::new(&manifest)
         };
         pack(&options, self.directory.path()).unwrap()
     }

@@ -109,7 +109,7 @@ impl Site {
             root: None,
             key: None,
             compression: Compression::None,
-            mtime: 0,
+            ..PackOptions::new(&manifest)
         };
         pack(&options, &self.path("packages")).unwrap();
         manifest.container().to_string()

@@ -260,7 +260,7 @@ fn each_package_has_its_own_descriptor_even_beyond_the_usual_limit() {
         root: Some(&env.path("root")),
         key: Some(&env.key),
         compression: northstar_npk::squashfs::Compression::Gzip,
-        mtime: 0,
+        ..northstar_npk::pack::PackOptions::new(&manifest)
     };
     pack_clones(&options, 300, &env.path("clones")).unwrap();
 

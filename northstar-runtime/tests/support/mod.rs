@@ -108,7 +108,7 @@ impl Env {
             root: Some(&self.path("root")),
             key,
             compression: Compression::None,
-            mtime: 0,
+            ..PackOptions::new(&manifest)
         };
         pack(&options, &self.path("packages")).unwrap().path
     }

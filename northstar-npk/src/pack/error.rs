@@ -1,0 +1,72 @@
+//! What packing fails with, and what it warns of.
+
+use std::io;
+use std::path::PathBuf;
+
+use northstar_manifest::{Difference, ManifestError};
+
+use crate::archive::ArchiveError;
+use crate::package::OpenError;
+use crate::squashfs::SquashfsError;
+use crate::verity::VerityError;
+
+/// Something that is not an error but may not be what was meant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Warning {
+    /// A device node of the tree was left out: devices in an image are never honoured.
+    #[error("device node {} is left out", path.display())]
+    DeviceDropped {
+        /// Path in the tree.
+        path: PathBuf,
+    },
+    /// An extended attribute was left out.
+    #[error("extended attribute {attribute} of {} is left out", path.display())]
+    AttributeDropped {
+        /// Path in the tree.
+        path: PathBuf,
+        /// Name of the attribute.
+        attribute: String,
+    },
+    /// Northstar 0.9.2 reads the manifest differently, or not at all.
+    #[error("0.9.2 compatibility: {0}")]
+    Compatibility(Difference),
+}
+
+/// Why nothing was packed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PackError {
+    /// The manifest cannot be written as YAML, or does not read back.
+    #[error("invalid manifest")]
+    Manifest(#[source] ManifestError),
+    /// The manifest changes when it is written and read.
+    #[error("manifest does not read back as it was written")]
+    ManifestDiffers,
+    /// The manifest cannot be written as YAML.
+    #[error("failed to write the manifest as YAML")]
+    ManifestYaml(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The number of clones makes a name that is too long.
+    #[error("invalid name for a clone")]
+    CloneName(#[from] northstar_manifest::InvalidName),
+    /// The image cannot be made, or does not read back.
+    #[error(transparent)]
+    Squashfs(#[from] SquashfsError),
+    /// The hash tree cannot be made, or does not verify.
+    #[error("failed to make the hash tree")]
+    Verity(#[from] VerityError),
+    /// The archive cannot be written, or something is too large for it.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The finished package does not open.
+    #[error("the written package is not valid")]
+    Check(#[from] OpenError),
+    /// A file cannot be written.
+    #[error("failed to write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Cause.
+        source: io::Error,
+    },
+}

@@ -1,0 +1,187 @@
+//! Making packages.
+//!
+//! Image, then tree, then hashes, then archive, then all of it read back and checked; only then
+//! does the package get its name. Equal input gives equal bytes.
+
+pub(crate) mod assemble;
+mod error;
+mod options;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use northstar_manifest::{Container, Manifest};
+
+pub use self::error::{PackError, Warning};
+pub use self::options::PackOptions;
+use crate::archive::ArchiveError;
+use crate::key::SecretKey;
+use crate::limits::BLOCK_U64;
+use crate::package::Package;
+use crate::progress::{Counter, Stage};
+use crate::signature::Hash;
+use crate::squashfs::{self, Attributes, Expected, Tree, Written};
+use crate::staging::{self, Staging};
+use crate::verity::{self, Tree as HashTree};
+
+/// A finished package.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Packed {
+    /// The file.
+    pub path: PathBuf,
+    /// Name and version.
+    pub container: Container,
+    /// Size of the file in bytes.
+    pub size: u64,
+    /// Root hash of the image, if the package is signed.
+    pub root_hash: Option<Hash>,
+    /// What the packer would like to be known.
+    pub warnings: Vec<Warning>,
+}
+
+/// Packs to `out`, which is a file, or a directory that gets a file `NAME-VERSION.npk`.
+///
+/// An existing file is replaced. The file is synced and gets its name when it is complete; after
+/// an error nothing is left of it.
+pub fn pack(options: &PackOptions<'_>, out: &Path) -> Result<Packed, PackError> {
+    let destination = staging::destination(out, &options.manifest.container());
+    let built = build(options, staging::directory(&destination))?;
+    assemble_one(options.manifest, options, &built, destination)
+}
+
+/// Packs `count` packages into the directory `out`, equal but for a number behind their names.
+pub fn pack_clones(
+    options: &PackOptions<'_>,
+    count: u32,
+    out: &Path,
+) -> Result<Vec<Packed>, PackError> {
+    let built = build(options, out)?;
+    let width = count.saturating_sub(1).to_string().len();
+    let mut packed = Vec::new();
+    for number in 0..count {
+        let mut manifest = options.manifest.clone();
+        manifest.name = format!("{}-{number:0width$}", options.manifest.name).parse()?;
+        let destination = out.join(staging::file_name(&manifest.container()));
+        packed.push(assemble_one(&manifest, options, &built, destination)?);
+    }
+    Ok(packed)
+}
+
+/// A squashfs image in a file without a name, and the tree over it.
+struct Built {
+    tree: Tree,
+    attributes: Attributes,
+    file: File,
+    written: Written,
+    hashes: Option<HashTree>,
+    warnings: Vec<Warning>,
+}
+
+/// Makes image and hash tree; `scratch` is a directory with room for them.
+fn build(options: &PackOptions<'_>, scratch: &Path) -> Result<Built, PackError> {
+    let manifest = options.manifest;
+    let differences = manifest.differences().into_iter();
+    let mut warnings: Vec<_> = differences.map(Warning::Compatibility).collect();
+    let mut tree = match options.root {
+        Some(root) => Tree::read(root, &mut warnings)?,
+        None => Tree::empty(),
+    };
+    tree.add_mount_points(manifest)?;
+
+    let attributes = Attributes {
+        uid: manifest.uid,
+        gid: manifest.gid,
+        mtime: options.mtime,
+    };
+    let file = tempfile::tempfile_in(scratch).map_err(|source| PackError::Write {
+        path: scratch.to_owned(),
+        source,
+    })?;
+    let written = squashfs::write(&tree, attributes, options.compression, &file)?;
+    let hashes = match options.key {
+        Some(_) => {
+            let counter = Counter::new(options.progress, Stage::HashTree, written.size);
+            let tree = verity::build(&file, 0, written.size / BLOCK_U64, &counter)?;
+            counter.finish();
+            Some(tree)
+        }
+        None => None,
+    };
+    Ok(Built {
+        tree,
+        attributes,
+        file,
+        written,
+        hashes,
+        warnings,
+    })
+}
+
+/// Puts a package around the image and checks it.
+fn assemble_one(
+    manifest: &Manifest,
+    options: &PackOptions<'_>,
+    built: &Built,
+    destination: PathBuf,
+) -> Result<Packed, PackError> {
+    let path = destination.clone();
+    let failed = |source| PackError::Write {
+        path: path.clone(),
+        source,
+    };
+    let yaml = yaml(manifest)?;
+    let size = built.written.size;
+    let signature = match (options.key, &built.hashes) {
+        (Some(key), Some(tree)) => Some(assemble::hashes(&yaml, tree.root_hash, size).sign(key)),
+        _ => None,
+    };
+    let tail = built
+        .hashes
+        .as_ref()
+        .map(assemble::tail)
+        .unwrap_or_default();
+    let payload = assemble::Payload::new(&built.file, 0, size, &tail).map_err(failed)?;
+
+    let staging = Staging::new(destination).map_err(failed)?;
+    let out = staging.file();
+    assemble::write(out, &yaml, signature.as_deref(), &payload, options.progress)?;
+    let size = check(out, options, built)?;
+    Ok(Packed {
+        path: staging.publish().map_err(failed)?,
+        container: manifest.container(),
+        size,
+        root_hash: built.hashes.as_ref().map(|tree| tree.root_hash),
+        warnings: built.warnings.clone(),
+    })
+}
+
+/// The manifest as it is packed, which is known to load and to say the same.
+fn yaml(manifest: &Manifest) -> Result<Vec<u8>, PackError> {
+    let yaml = manifest
+        .to_yaml()
+        .map_err(|error| PackError::ManifestYaml(error.into()))?
+        .into_bytes();
+    let read = Manifest::from_yaml(&yaml).map_err(PackError::Manifest)?;
+    match read == *manifest {
+        true => Ok(yaml),
+        false => Err(PackError::ManifestDiffers),
+    }
+}
+
+/// Opens the written package as the daemon will, and reads all of its image. Returns its size.
+fn check(file: &File, options: &PackOptions<'_>, built: &Built) -> Result<u64, PackError> {
+    let key = options.key.map(SecretKey::public);
+    let package: Package = assemble::check(file, key.as_ref())?;
+    let expected = Expected {
+        tree: &built.tree,
+        attributes: built.attributes,
+        written: &built.written,
+    };
+    squashfs::check(file, package.image(), expected)?;
+    let metadata = file.metadata().map_err(|source| ArchiveError::Read {
+        what: "file size",
+        offset: 0,
+        source,
+    })?;
+    Ok(metadata.len())
+}
