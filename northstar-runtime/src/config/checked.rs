@@ -1,6 +1,6 @@
 //! The configuration as the daemon works with it: every value is in its final type and range.
 
-use super::RepositoryId;
+use super::{RepositoryId, Tls};
 use northstar_manifest::Permissions;
 use std::{
     num::{NonZeroU32, NonZeroUsize},
@@ -66,6 +66,8 @@ pub enum Address {
         /// Port; 0 is any free one.
         port: u16,
     },
+    /// TCP with TLS, for clients with certificates.
+    Tls(Box<Tls>),
     /// A Unix stream socket.
     Unix {
         /// Absolute path of the socket.

@@ -1,6 +1,9 @@
 //! What can be wrong with a configuration. Every message names the key and what is allowed.
 
-use super::InvalidRepositoryId;
+use super::{
+    InvalidRepositoryId,
+    tls::{FileError, InvalidSubject},
+};
 use std::{io, path::PathBuf, time::Duration};
 
 /// A configuration that cannot be used.
@@ -27,6 +30,15 @@ pub enum ConfigError {
         /// What is wrong with it and what is allowed.
         #[source]
         source: ValueError,
+    },
+    /// A file of a console over TLS is not usable.
+    #[error("the configuration's console[{index}] cannot be served")]
+    Credentials {
+        /// Position in the list `console`.
+        index: usize,
+        /// The key, the file and what is wrong with it.
+        #[source]
+        source: FileError,
     },
 }
 
@@ -94,7 +106,9 @@ pub enum ValueError {
         path: PathBuf,
     },
     /// A URL of another kind.
-    #[error("{url:?} is no console URL (allowed: tcp://HOST:PORT and unix:///PATH)")]
+    #[error(
+        "{url:?} is no console URL (allowed: tcp://HOST:PORT, tls://HOST:PORT and unix:///PATH)"
+    )]
     Scheme {
         /// What is written.
         url: String,
@@ -125,17 +139,12 @@ pub enum ValueError {
     },
     /// An unencrypted console on the network.
     #[error(
-        "{host} is not an address of this machine alone: a TCP console is allowed on loopback only (127.0.0.0/8, [::1], localhost)"
+        "{host} is not an address of this machine alone: a TCP console is allowed on loopback only (127.0.0.0/8, [::1], localhost); use tls:// elsewhere"
     )]
     NotLoopback {
         /// The host.
         host: String,
     },
-    /// TLS is part of the format of the configuration, but not of this version of the daemon.
-    #[error(
-        "consoles over TLS are not built into this version (allowed: tcp:// on loopback and unix://)"
-    )]
-    TlsUnsupported,
     /// A TLS console without its certificate, key or the authority of its clients.
     #[error("a tls:// console needs this file")]
     TlsFile,
@@ -155,8 +164,14 @@ pub enum ValueError {
         text: String,
     },
     /// A peer that fits everybody.
-    #[error("a peer needs a uid or a gid")]
+    #[error("a peer needs a uid or a gid, or a subject on a tls:// console")]
     PeerWithoutId,
+    /// No name of a certificate.
+    #[error(transparent)]
+    Subject(#[from] InvalidSubject),
+    /// A TLS console that lets nobody in.
+    #[error("a tls:// console needs `peers` that say which subject of a certificate may do what")]
+    NoSubjects,
     /// No name of a repository.
     #[error(transparent)]
     RepositoryId(#[from] InvalidRepositoryId),

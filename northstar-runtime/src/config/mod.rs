@@ -14,6 +14,7 @@ mod raw;
 mod repository_id;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 mod value;
 
 pub use checked::{
@@ -22,6 +23,7 @@ pub use checked::{
 };
 pub use error::{ConfigError, ValueError};
 pub use repository_id::{InvalidRepositoryId, RepositoryId};
+pub use tls::{Subject, SubjectPeer, Tls};
 
 use std::path::Path;
 
@@ -32,7 +34,20 @@ impl Config {
             path: path.to_owned(),
             source,
         })?;
-        Config::parse(&text)
+        let config = Config::parse(&text)?;
+        config.read_credentials()?;
+        Ok(config)
+    }
+
+    /// Reads the files of the consoles over TLS, so that a bad one is told before anything starts.
+    fn read_credentials(&self) -> Result<(), ConfigError> {
+        for (index, listener) in self.console.iter().enumerate() {
+            if let Address::Tls(tls) = &listener.address {
+                let error = |source| ConfigError::Credentials { index, source };
+                tls.read().map_err(error)?;
+            }
+        }
+        Ok(())
     }
 
     /// Checks the text of a configuration file.

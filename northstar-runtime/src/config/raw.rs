@@ -74,6 +74,7 @@ pub(super) struct Table {
     pub cert: Option<PathBuf>,
     pub key: Option<PathBuf>,
     pub client_ca: Option<PathBuf>,
+    pub client_crl: Option<PathBuf>,
     pub options: Option<Options>,
 }
 
@@ -86,6 +87,7 @@ pub(super) struct Entry(pub Table);
 pub(super) struct Peer {
     pub uid: Option<u32>,
     pub gid: Option<u32>,
+    pub subject: Option<String>,
     pub permissions: Permissions,
 }
 

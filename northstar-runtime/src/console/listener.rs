@@ -30,6 +30,10 @@ pub(super) async fn serve(bound: Vec<Bound>, listener: config::Listener, context
     let slots = Slots::new(listener.limits.clone());
     let budget = Budget::new();
     let mut sockets = JoinSet::new();
+    // All addresses of a listener have the same certificates.
+    if let Some(Bound::Tls(_, _, acceptor)) = bound.first() {
+        sockets.spawn(Arc::clone(acceptor).watch(context.cancel.clone()));
+    }
     for bound in bound {
         info!("console on {bound}, permissions: {}", listener.permissions);
         let accepting = Accepting {
@@ -113,6 +117,9 @@ impl Accepting {
                 Stream::Tcp(stream) => {
                     let (input, output) = stream.into_split();
                     connection::serve(input, output, client, context).await;
+                }
+                Stream::Tls(stream, acceptor) => {
+                    acceptor.serve(stream, client, context).await;
                 }
                 Stream::Unix(stream) => {
                     let (input, output) = stream.into_split();

@@ -32,6 +32,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 mod throttle;
+mod tls;
 mod token;
 mod translate;
 

@@ -11,6 +11,11 @@ use tokio::net::unix::UCred;
 pub(super) enum Peer {
     /// A client on TCP.
     Tcp(SocketAddr),
+    /// A client on TLS, by the first name in its certificate that the configuration knows.
+    Tls {
+        address: SocketAddr,
+        subject: String,
+    },
     /// A process of this host, by the credentials it had when it connected (`SO_PEERCRED`, unix(7)).
     Process {
         uid: u32,
@@ -40,7 +45,7 @@ impl Peer {
     /// The name by which tokens know it.
     pub(super) fn name(&self) -> &str {
         match self {
-            Peer::Tcp(_) | Peer::Process { .. } => "extern",
+            Peer::Tcp(_) | Peer::Tls { .. } | Peer::Process { .. } => "extern",
             Peer::Container(container) => container.name().as_ref(),
         }
     }
@@ -51,7 +56,7 @@ impl Peer {
             Peer::Process { uid, gid, .. } => {
                 rule.uid.is_none_or(|rule| rule == *uid) && rule.gid.is_none_or(|rule| rule == *gid)
             }
-            Peer::Tcp(_) | Peer::Container(_) => false,
+            Peer::Tcp(_) | Peer::Tls { .. } | Peer::Container(_) => false,
         };
         let rule = listener.peers.iter().find(fits);
         rule.map_or(&listener.permissions, |rule| &rule.permissions)
@@ -63,6 +68,7 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Peer::Tcp(address) => write!(f, "{address}"),
+            Peer::Tls { address, subject } => write!(f, "{subject:?} at {address}"),
             Peer::Process {
                 uid,
                 pid: Some(pid),

@@ -271,7 +271,7 @@ impl<R: AsyncRead + Unpin> Requests<'_, R> {
     fn ident(&self) -> Result<Container, End> {
         match &self.client.peer {
             Peer::Container(container) => Ok(container.clone()),
-            Peer::Tcp(_) | Peer::Process { .. } => Ok(EXTERN.parse()?),
+            Peer::Tcp(_) | Peer::Tls { .. } | Peer::Process { .. } => Ok(EXTERN.parse()?),
         }
     }
 

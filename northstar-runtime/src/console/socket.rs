@@ -1,7 +1,10 @@
 //! The sockets of listeners: how they are made, so that nobody connects who may not, and what accepting one gives.
 
-use super::peer::{Origin, Peer};
-use crate::config::Address;
+use super::{
+    peer::{Origin, Peer},
+    tls,
+};
+use crate::config::{Address, tls::FileError};
 use rustix::{
     fs::{Mode, chmod, fchmod, lstat},
     net::{
@@ -14,6 +17,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     os::unix::{fs::FileTypeExt, net::UnixStream as StdUnixStream},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -71,6 +75,15 @@ pub enum ListenError {
         /// The path.
         path: PathBuf,
     },
+    /// A file of a console over TLS is not usable.
+    #[error("the console on {url} cannot be served")]
+    Tls {
+        /// Where it should be.
+        url: String,
+        /// Which file, and what is wrong with it.
+        #[source]
+        source: FileError,
+    },
     /// A Unix socket cannot be made.
     #[error("{operation} {}", path.display())]
     Unix {
@@ -88,6 +101,7 @@ pub enum ListenError {
 #[derive(Debug)]
 pub(super) enum Bound {
     Tcp(TcpListener, SocketAddr),
+    Tls(TcpListener, SocketAddr, Arc<tls::Acceptor>),
     Unix(UnixListener, SocketFile),
 }
 
@@ -95,6 +109,7 @@ pub(super) enum Bound {
 #[derive(Debug)]
 pub(super) enum Stream {
     Tcp(TcpStream),
+    Tls(TcpStream, Arc<tls::Acceptor>),
     Unix(UnixStream),
 }
 
@@ -108,14 +123,39 @@ pub(super) struct SocketFile {
 /// Makes the sockets of one address.
 pub(super) async fn bind_all(address: &Address) -> Result<Vec<Bound>, ListenError> {
     match address {
-        Address::Tcp { host, port } => tcp(host, *port).await,
+        Address::Tcp { host, port } => {
+            let sockets = tcp(host, *port, Reach::Loopback).await?;
+            let bound = |(socket, address)| Bound::Tcp(socket, address);
+            Ok(sockets.into_iter().map(bound).collect())
+        }
+        Address::Tls(tls) => {
+            let acceptor = tls::Acceptor::new(tls).map_err(|source| ListenError::Tls {
+                url: format!("tls://{}:{}", tls.host, tls.port),
+                source,
+            })?;
+            let acceptor = Arc::new(acceptor);
+            let sockets = tcp(&tls.host, tls.port, Reach::Network).await?;
+            let bound = |(socket, address)| Bound::Tls(socket, address, Arc::clone(&acceptor));
+            Ok(sockets.into_iter().map(bound).collect())
+        }
         Address::Unix { path, mode } => Ok(vec![unix(path, *mode)?]),
     }
 }
 
-/// One socket for each address of the host. All must be of the loopback interface. One that the machine does not have,
-/// like `::1` where IPv6 is off, is left out if there is another.
-async fn tcp(host: &str, port: u16) -> Result<Vec<Bound>, ListenError> {
+/// Which interfaces an address may be of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    Loopback,
+    Network,
+}
+
+/// One socket for each address of the host. One that the machine does not have, like `::1` where IPv6 is off, is left
+/// out if there is another.
+async fn tcp(
+    host: &str,
+    port: u16,
+    reach: Reach,
+) -> Result<Vec<(TcpListener, SocketAddr)>, ListenError> {
     let resolved = tokio::net::lookup_host((host, port)).await;
     let resolved = resolved.map_err(|source| ListenError::Resolve {
         host: host.to_owned(),
@@ -123,7 +163,7 @@ async fn tcp(host: &str, port: u16) -> Result<Vec<Bound>, ListenError> {
     })?;
     let mut addresses: Vec<SocketAddr> = Vec::new();
     for address in resolved {
-        if !address.ip().to_canonical().is_loopback() {
+        if reach == Reach::Loopback && !address.ip().to_canonical().is_loopback() {
             let (host, address) = (host.to_owned(), address.ip());
             return Err(ListenError::NotLoopback { host, address });
         }
@@ -131,18 +171,18 @@ async fn tcp(host: &str, port: u16) -> Result<Vec<Bound>, ListenError> {
             addresses.push(address);
         }
     }
-    let mut bound: Vec<Bound> = Vec::new();
+    let mut bound: Vec<(TcpListener, SocketAddr)> = Vec::new();
     let mut absent = None;
     for mut address in addresses {
         // With any free port, all addresses get the same.
-        if let (0, Some(Bound::Tcp(_, first))) = (port, bound.first()) {
+        if let (0, Some((_, first))) = (port, bound.first()) {
             address.set_port(first.port());
         }
         match TcpListener::bind(address)
             .await
             .and_then(|socket| Ok((socket.local_addr()?, socket)))
         {
-            Ok((address, socket)) => bound.push(Bound::Tcp(socket, address)),
+            Ok((address, socket)) => bound.push((socket, address)),
             Err(source) if is_absent(&source) => {
                 absent = Some(ListenError::Tcp { address, source })
             }
@@ -267,6 +307,14 @@ impl Bound {
                 }
                 Ok((Stream::Tcp(stream), Peer::Tcp(address)))
             }
+            Bound::Tls(listener, _, acceptor) => {
+                let (stream, address) = listener.accept().await?;
+                if let Err(error) = prepare(&stream) {
+                    debug!("console on {self}: {address}: {error}");
+                }
+                let stream = Stream::Tls(stream, Arc::clone(acceptor));
+                Ok((stream, Peer::Tcp(address)))
+            }
             Bound::Unix(listener, _) => {
                 // The address is the name the client gave its socket: of no interest.
                 let (stream, _) = listener.accept().await?;
@@ -280,6 +328,7 @@ impl Bound {
     pub(super) fn url(&self) -> String {
         match self {
             Bound::Tcp(_, address) => format!("tcp://{address}"),
+            Bound::Tls(_, address, _) => format!("tls://{address}"),
             Bound::Unix(_, file) => format!("unix://{}", file.path.display()),
         }
     }
@@ -316,7 +365,9 @@ impl Peer {
     /// Which limit of connections it counts against; a container has one connection of its own.
     pub(super) fn origin(&self) -> Option<Origin> {
         match self {
-            Peer::Tcp(address) => Some(Origin::Address(address.ip().to_canonical())),
+            Peer::Tcp(address) | Peer::Tls { address, .. } => {
+                Some(Origin::Address(address.ip().to_canonical()))
+            }
             Peer::Process { uid, .. } => Some(Origin::User(*uid)),
             Peer::Container(_) => None,
         }

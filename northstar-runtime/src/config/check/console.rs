@@ -1,6 +1,6 @@
 //! Listeners and the limits of their connections.
 
-use super::{MILLISECOND, path};
+use super::{MILLISECOND, tls};
 use crate::config::{
     ConfigError, ValueError,
     address::{self, Url},
@@ -60,6 +60,13 @@ fn conflict(one: &Listener, other: &Listener) -> bool {
     match (&one.address, &other.address) {
         (Address::Tcp { port: 0, .. }, Address::Tcp { .. }) => false,
         (Address::Tcp { host: a, port: p }, Address::Tcp { host: b, port: q }) => p == q && a == b,
+        (Address::Tls(tls), Address::Tls(_) | Address::Tcp { .. }) if tls.port == 0 => false,
+        (Address::Tcp { port: 0, .. }, Address::Tls(_)) => false,
+        (Address::Tls(a), Address::Tls(b)) => a.port == b.port && a.host == b.host,
+        (Address::Tls(tls), Address::Tcp { host, port })
+        | (Address::Tcp { host, port }, Address::Tls(tls)) => {
+            tls.port == *port && tls.host == *host
+        }
         (Address::Unix { path: a, .. }, Address::Unix { path: b, .. }) => a == b,
         _ => false,
     }
@@ -78,21 +85,22 @@ fn listener(key: &str, url_key: &str, table: raw::Table) -> Result<Listener, Con
     };
     if !matches!(url, Url::Unix { .. }) {
         only_for("mode", "unix://", table.mode.is_some())?;
-        only_for("peers", "unix://", table.peers.is_some())?;
     }
-    let files = [
-        ("cert", table.cert),
-        ("key", table.key),
-        ("client_ca", table.client_ca),
-    ];
-    for (name, file) in files {
-        match (&url, file) {
-            (Url::Tls { .. }, Some(file)) => drop(path(&format!("{key}.{name}"), file)?),
-            (Url::Tls { .. }, None) => {
-                return Err(ValueError::TlsFile).at(format!("{key}.{name}"));
-            }
-            (_, file) => only_for(name, "tls://", file.is_some())?,
+    let mut table = table;
+    if matches!(url, Url::Tls { .. }) {
+        only_for(
+            "permissions",
+            "tcp:// and unix://",
+            table.permissions.is_some(),
+        )?;
+    } else {
+        if !matches!(url, Url::Unix { .. }) {
+            only_for("peers", "unix:// and tls://", table.peers.is_some())?;
         }
+        only_for("cert", "tls://", table.cert.is_some())?;
+        only_for("key", "tls://", table.key.is_some())?;
+        only_for("client_ca", "tls://", table.client_ca.is_some())?;
+        only_for("client_crl", "tls://", table.client_crl.is_some())?;
     }
     let address = match url {
         Url::Tcp { host, port } => address::loopback(host, port).at(&url_key)?,
@@ -100,10 +108,13 @@ fn listener(key: &str, url_key: &str, table: raw::Table) -> Result<Listener, Con
             path,
             mode: mode(&format!("{key}.mode"), table.mode)?,
         },
-        Url::Tls { .. } => return Err(ValueError::TlsUnsupported).at(&url_key),
+        Url::Tls { host, port } => {
+            Address::Tls(Box::new(tls::checked(key, (host, port), &mut table)?))
+        }
     };
     // Who names the users that may do something has not said that all others may do everything.
     let permissions = match (table.permissions, &table.peers) {
+        _ if matches!(address, Address::Tls(_)) => Permissions::none(),
         (Some(permissions), _) => permissions,
         (None, Some(_)) => Permissions::none(),
         (None, None) => Permissions::full(),
@@ -132,6 +143,11 @@ fn mode(key: &str, given: Option<String>) -> Result<u32, ConfigError> {
 
 fn peers(key: &str, peers: Vec<raw::Peer>) -> Result<Vec<Peer>, ConfigError> {
     let peer = |(index, peer): (usize, raw::Peer)| {
+        if peer.subject.is_some() {
+            let scheme = "tls://";
+            let key = format!("{key}.peers[{index}].subject");
+            return Err(ValueError::OtherScheme { scheme }).at(key);
+        }
         if peer.uid.is_none() && peer.gid.is_none() {
             return Err(ValueError::PeerWithoutId).at(format!("{key}.peers[{index}]"));
         }

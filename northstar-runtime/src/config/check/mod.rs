@@ -1,6 +1,7 @@
 //! From the configuration as written to the one the daemon works with.
 
 mod console;
+mod tls;
 
 use super::{
     ConfigError, RepositoryId, ValueError,

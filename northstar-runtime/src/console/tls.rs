@@ -1,0 +1,258 @@
+//! Consoles over TLS 1.3 with certificates on both sides.
+//!
+//! ```text
+//! accept(2) --> slots (pending) --> TLS handshake --> subject --> permissions --> like any other connection
+//! ```
+//!
+//! The place, the deadline and the right to end the oldest pending connection count from accept(2): a client that is
+//! slow in the TLS handshake is no better off than one that does not send `connect`.
+//!
+//! The files are looked at before each handshake, and now and then in between. If one has changed, all are read again; what
+//! cannot be used leaves the last ones in force. When the authorities or their revocations have changed, the
+//! connections that were judged by the old ones are closed: their clients come back and are judged anew.
+
+mod subject;
+mod verifier;
+
+use super::{
+    Context,
+    connection::{self, Client},
+    peer::Peer,
+};
+use crate::{
+    config::{
+        Tls,
+        tls::{Credentials, FileError, Stamps},
+    },
+    supervisor::report,
+};
+use northstar_manifest::Permissions;
+use rustls::{ServerConfig, crypto::ring, server::NoServerSessionStorage, sign::SingleCertAndKey};
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    net::TcpStream,
+    task::spawn_blocking,
+    time::{Instant, sleep, timeout_at},
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+use verifier::KnownSubjects;
+
+/// How often the files are looked at while nobody connects.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// What turns TCP connections to one address into TLS connections.
+#[derive(Debug)]
+pub(super) struct Acceptor {
+    tls: Tls,
+    /// Locked while the files are read, so that they are read once.
+    looking: tokio::sync::Mutex<()>,
+    current: Mutex<Arc<Current>>,
+}
+
+/// What is in force.
+#[derive(Debug)]
+struct Current {
+    stamps: Stamps,
+    config: Arc<ServerConfig>,
+    trust: Vec<Vec<u8>>,
+    /// Cancelled when clients have to be judged anew.
+    outdated: CancellationToken,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("the daemon ends")]
+    Cancelled,
+    #[error("it made place for a newer one")]
+    Evicted,
+    #[error("no TLS handshake in time")]
+    Late,
+    #[error("the TLS handshake failed")]
+    Handshake(#[from] io::Error),
+    #[error("nothing is known about the subject of its certificate")]
+    Unknown,
+}
+
+impl Acceptor {
+    /// Reads the files.
+    pub(super) fn new(tls: &Tls) -> Result<Acceptor, FileError> {
+        let current = Current::read(tls)?;
+        Ok(Acceptor {
+            tls: tls.clone(),
+            looking: tokio::sync::Mutex::default(),
+            current: Mutex::new(Arc::new(current)),
+        })
+    }
+
+    /// Serves a client that has connected, until the connection ends.
+    pub(super) async fn serve(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        mut client: Client,
+        context: Context,
+    ) {
+        let patience = client.options.connect_timeout;
+        let deadline = Instant::now() + patience.unwrap_or(client.options.stall_timeout);
+        let (stream, current) = match self.greet(stream, &client, &context, deadline).await {
+            Ok(greeted) => greeted,
+            Err(refusal) => {
+                debug!("{}: connection refused: {}", client.peer, report(&refusal));
+                return;
+            }
+        };
+        let Some((subject, permissions)) = self.judge(&stream) else {
+            debug!("{}: connection refused: {}", client.peer, Refusal::Unknown);
+            return;
+        };
+        if let Peer::Tcp(address) = client.peer {
+            client.peer = Peer::Tls { address, subject };
+        }
+        client.permissions = permissions;
+        // What the handshake has used of the time is gone.
+        client.options.connect_timeout =
+            patience.map(|_| deadline.saturating_duration_since(Instant::now()));
+        let peer = client.peer.to_string();
+        let (input, output) = tokio::io::split(stream);
+        tokio::select! {
+            () = connection::serve(input, output, client, context) => {}
+            () = current.outdated.cancelled() => {
+                info!("{peer}: disconnected: its certificate has to be judged anew");
+            }
+        }
+    }
+
+    async fn greet(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        client: &Client,
+        context: &Context,
+        deadline: Instant,
+    ) -> Result<(TlsStream<TcpStream>, Arc<Current>), Refusal> {
+        let evicted = async {
+            match &client.pending {
+                Some(pending) => pending.evicted().await,
+                None => std::future::pending().await,
+            }
+        };
+        let handshake = async {
+            self.look().await;
+            let current = self.current();
+            let acceptor = TlsAcceptor::from(Arc::clone(&current.config));
+            let stream = acceptor.accept(stream).await?;
+            Ok((stream, current))
+        };
+        tokio::select! {
+            () = context.cancel.cancelled() => Err(Refusal::Cancelled),
+            () = evicted => Err(Refusal::Evicted),
+            done = timeout_at(deadline, handshake) => done.unwrap_or(Err(Refusal::Late)),
+        }
+    }
+
+    /// What the certificate of the client says, which the handshake has verified.
+    fn judge(&self, stream: &TlsStream<TcpStream>) -> Option<(String, Permissions)> {
+        let (_, connection) = stream.get_ref();
+        let certificate = connection.peer_certificates()?.first()?;
+        let peer = subject::known(certificate, &self.tls.peers)?;
+        Some((peer.subject.to_string(), peer.permissions.clone()))
+    }
+
+    /// Looks at the files now and then until the console is cancelled.
+    pub(super) async fn watch(self: Arc<Self>, cancel: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = sleep(LOOK) => self.look().await,
+            }
+        }
+    }
+
+    /// Reads the files again if one of them has changed.
+    async fn look(self: &Arc<Self>) {
+        // A file system that hangs must not stop the daemon, and not more than one thread.
+        let _one = self.looking.lock().await;
+        let acceptor = Arc::clone(self);
+        if let Err(error) = spawn_blocking(move || acceptor.reload()).await {
+            warn!("the files of a console over TLS were not looked at: {error}");
+        }
+    }
+
+    fn reload(&self) {
+        let before = self.current();
+        let stamps = self.tls.stamps();
+        if stamps == before.stamps {
+            return;
+        }
+        let next = match Current::read(&self.tls) {
+            Ok(mut next) => {
+                info!(
+                    "console on tls://{}:{}: certificates read again",
+                    self.tls.host, self.tls.port
+                );
+                if next.trust == before.trust {
+                    next.outdated = before.outdated.clone();
+                } else {
+                    before.outdated.cancel();
+                }
+                next
+            }
+            Err(error) => {
+                warn!(
+                    "the certificates from before stay in force: {}",
+                    report(&error)
+                );
+                // These files are known to be bad.
+                Current {
+                    stamps,
+                    config: Arc::clone(&before.config),
+                    trust: before.trust.clone(),
+                    outdated: before.outdated.clone(),
+                }
+            }
+        };
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+    }
+
+    fn current(&self) -> Arc<Current> {
+        Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Current {
+    fn read(tls: &Tls) -> Result<Current, FileError> {
+        // Before the files are read: what changes meanwhile is read again.
+        let stamps = tls.stamps();
+        let mut credentials = tls.read()?;
+        let trust = std::mem::take(&mut credentials.trust);
+        Ok(Current {
+            stamps,
+            config: Arc::new(config(credentials, tls)?),
+            trust,
+            outdated: CancellationToken::new(),
+        })
+    }
+}
+
+/// TLS 1.3 alone, a certificate from each client, and no way around looking at it: a resumed session (RFC 8446, 2.2) or early
+/// data would skip that.
+fn config(credentials: Credentials, tls: &Tls) -> Result<ServerConfig, FileError> {
+    let Credentials {
+        identity, clients, ..
+    } = credentials;
+    let clients = KnownSubjects::new(clients, tls.peers.clone());
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|error| tls.unusable(error))?
+        .with_client_cert_verifier(Arc::new(clients))
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(identity)));
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config.max_early_data_size = 0;
+    Ok(config)
+}
