@@ -6,6 +6,7 @@
 //!               repository      storage, logs
 //! ```
 //!
+//! * [`binary`]: the daemon's program, which no container can alter
 //! * [`config`]: `northstar.toml`, checked
 //! * [`console`]: clients and what they may do
 //! * [`supervisor`]: the one owner of all state
@@ -19,6 +20,7 @@
     reason = "the documentation is for those who work on the daemon: it is read with --document-private-items"
 )]
 
+pub mod binary;
 pub mod config;
 pub mod console;
 pub mod launch;

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::Parser;
-use northstar_runtime::{MountNamespace, config::Config, logs::writer};
+use northstar_runtime::{MountNamespace, binary, config::Config, logs::writer};
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode, time::Duration};
 use tracing::error;
 use tracing_subscriber::EnvFilter;
@@ -23,12 +23,22 @@ struct Arguments {
     /// Stay in the mount namespace of the caller, so that mounts can be looked at
     #[arg(long)]
     disable_mount_namespace: bool,
+    /// Run the program file itself instead of a sealed copy in memory: only where nobody can write the file system that it
+    /// is on
+    #[arg(long)]
+    execute_in_place: bool,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // First of all, so that everything is done, read and opened once.
+    let sealed = if arguments.check_config || arguments.execute_in_place {
+        Ok(())
+    } else {
+        binary::execute_sealed_copy()
+    };
     log();
-    let code = match run(&arguments) {
+    let code = match sealed.map_err(Into::into).and_then(|()| run(&arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!("{error:#}");

@@ -62,6 +62,16 @@ pub fn seal(memfd: BorrowedFd<'_>) -> Result<()> {
     rustix::fs::fcntl_add_seals(memfd, SEALS).map_err(|e| Error::new("fcntl", "F_ADD_SEALS", e))
 }
 
+/// Whether nobody can change the content of `file` any more.
+///
+/// # Errors
+/// The errno of fcntl(2) F_GET_SEALS: EINVAL when `file` is no memory file.
+pub fn is_sealed(file: BorrowedFd<'_>) -> Result<bool> {
+    rustix::fs::fcntl_get_seals(file)
+        .map(|seals| seals.contains(SEALS))
+        .map_err(|e| Error::new("fcntl", "F_GET_SEALS", e))
+}
+
 /// Reads a memory file of at most `limit` bytes whose seals promise that it cannot change while
 /// it is read. Starts at its first byte whatever its file position is.
 ///
@@ -116,6 +126,16 @@ mod tests {
             rustix::fs::fcntl_add_seals(&memfd, SealFlags::SEAL),
             Err(Errno::PERM)
         );
+    }
+
+    #[test]
+    fn seals_are_told_from_no_seals_and_from_other_files() {
+        let memfd = create("test", Content::Program).unwrap();
+        assert!(!is_sealed(memfd.as_fd()).unwrap());
+        seal(memfd.as_fd()).unwrap();
+        assert!(is_sealed(memfd.as_fd()).unwrap());
+        let file = File::open("/proc/self/exe").unwrap();
+        assert_eq!(is_sealed(file.as_fd()).unwrap_err().errno(), libc::EINVAL);
     }
 
     #[test]

@@ -7,6 +7,7 @@
     reason = "test code"
 )]
 
+mod binary;
 mod containers;
 mod end;
 mod harness;

@@ -1,0 +1,159 @@
+//! The daemon's own program, out of reach of containers.
+//!
+//! Forker and inits are forked from the daemon, so `/proc/1/exe` in a container is the file that the daemon was executed
+//! from. Whoever opens that link for writing, once nothing executes the file any more, owns the host the next time the
+//! daemon is started (CVE-2019-5736). So the daemon executes itself once more, before it does anything else, from a copy in
+//! memory whose seals (memfd_create(2), F_ADD_SEALS of fcntl(2)) nobody can take off, not even root. A read-only mount
+//! of the program file would be no replacement: pages of the page cache are shared with every other mount of the file.
+
+use northstar_sys::{
+    exec::Program,
+    memfd::{self, Content},
+};
+use rustix::io::Errno;
+use std::{
+    convert::Infallible,
+    ffi::{CString, OsString},
+    fs::File,
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStringExt,
+    },
+};
+
+/// The program that this process executes.
+const OWN_PROGRAM: &str = "/proc/self/exe";
+/// Name of the copy: `/proc/PID/exe` is `/memfd:northstar (deleted)`.
+const NAME: &str = "northstar";
+/// Name in `/proc/PID/comm`, which the kernel derives from the copy otherwise: what pgrep(1) and ps(1) know the daemon by.
+const COMM: &std::ffi::CStr = c"northstar";
+/// Most bytes that one sendfile(2) is asked for; the kernel itself stops a page before 2 GiB.
+const CHUNK: usize = 1 << 30;
+
+/// Why the daemon does not execute a sealed copy of itself.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BinaryError {
+    /// The program file cannot be opened: `/proc` is not mounted, for example.
+    #[error("cannot open the own program, {OWN_PROGRAM}")]
+    Open(#[source] io::Error),
+    /// The administrator of the machine forbids memory that can be executed.
+    #[error(
+        "vm.memfd_noexec forbids to execute the daemon from memory, where containers cannot alter it; \
+         set it to 0 or 1, or put the program on a file system that cannot be written and use --execute-in-place"
+    )]
+    Forbidden(#[source] northstar_sys::Error),
+    /// The memory file cannot be made or sealed.
+    #[error("cannot make a sealed memory file")]
+    Memory(#[source] northstar_sys::Error),
+    /// The program cannot be copied into memory.
+    #[error("cannot copy the own program into memory")]
+    Copy(#[source] io::Error),
+    /// The copy cannot be executed.
+    #[error("cannot execute the copy of the own program")]
+    Execute(#[source] io::Error),
+}
+
+/// Replaces this process by a sealed copy of its program, with the same arguments, environment and inherited descriptors.
+/// Returns if it is such a copy already. To be called with one thread, and before anything is opened that has to
+/// survive.
+///
+/// # Errors
+///
+/// See [`BinaryError`]. Nothing has changed then.
+pub fn execute_sealed_copy() -> Result<(), BinaryError> {
+    let program = File::open(OWN_PROGRAM).map_err(BinaryError::Open)?;
+    if is_sealed(&program) {
+        // For those who look, not for the daemon: nothing depends on it.
+        let _unnamed = rustix::thread::set_name(COMM);
+        return Ok(());
+    }
+    let copy = copy(&program)?;
+    drop(program);
+    match execute(&copy)? {}
+}
+
+/// Whether nobody can change `program` any more. The seals say so and nothing that could be handed to a new process, like a
+/// variable or an argument: whoever starts the daemon cannot pretend.
+fn is_sealed(program: &File) -> bool {
+    // EINVAL: no memory file.
+    memfd::is_sealed(program.as_fd()).unwrap_or(false)
+}
+
+fn copy(program: &File) -> Result<OwnedFd, BinaryError> {
+    let copy = memfd::create(NAME, Content::Program).map_err(refused)?;
+    loop {
+        match rustix::fs::sendfile(&copy, program, None, CHUNK) {
+            Ok(0) => break,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(BinaryError::Copy(error.into())),
+        }
+    }
+    memfd::seal(copy.as_fd()).map_err(BinaryError::Memory)?;
+    Ok(copy)
+}
+
+/// EACCES of memfd_create(2) has one reason: see `vm.memfd_noexec` in the kernel's `admin-guide/sysctl/vm.rst`.
+fn refused(error: northstar_sys::Error) -> BinaryError {
+    if error.errno() == Errno::ACCESS.raw_os_error() {
+        BinaryError::Forbidden(error)
+    } else {
+        BinaryError::Memory(error)
+    }
+}
+
+fn execute(copy: &OwnedFd) -> Result<Infallible, BinaryError> {
+    let terminated = |string: OsString| CString::new(string.into_vec());
+    let arguments = std::env::args_os().map(terminated);
+    let environment = std::env::vars_os().map(|(mut variable, value)| {
+        variable.push("=");
+        variable.push(value);
+        terminated(variable)
+    });
+    let arguments = arguments.collect::<Result<Vec<_>, _>>();
+    let environment = environment.collect::<Result<Vec<_>, _>>();
+    // They came from the kernel, where a null byte ends them.
+    let (Ok(arguments), Ok(environment)) = (arguments, environment) else {
+        return Err(BinaryError::Execute(Errno::INVAL.into()));
+    };
+    let program = Program::new(CString::from(COMM), arguments, environment);
+    let errno = program.execute_file(copy.as_fd());
+    Err(BinaryError::Execute(io::Error::from_raw_os_error(errno)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copy_has_all_bytes_of_the_program_and_is_sealed() {
+        let program = File::open(OWN_PROGRAM).unwrap();
+        assert!(!is_sealed(&program));
+        let copy = File::from(copy(&program).unwrap());
+        assert!(is_sealed(&copy));
+        let mut content = [Vec::new(), Vec::new()];
+        for (mut file, content) in [copy, File::open(OWN_PROGRAM).unwrap()]
+            .into_iter()
+            .zip(&mut content)
+        {
+            io::Seek::rewind(&mut file).unwrap();
+            io::Read::read_to_end(&mut file, content).unwrap();
+        }
+        assert!(content[0] == content[1]);
+    }
+
+    #[test]
+    fn forbidden_memory_is_told_from_no_memory() {
+        let error = |errno: Errno| {
+            let arguments = "northstar, Program";
+            refused(northstar_sys::Error::from_errno(
+                "memfd_create",
+                arguments,
+                errno.raw_os_error(),
+            ))
+        };
+        assert!(matches!(error(Errno::ACCESS), BinaryError::Forbidden(_)));
+        assert!(matches!(error(Errno::NOMEM), BinaryError::Memory(_)));
+    }
+}

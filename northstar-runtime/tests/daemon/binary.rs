@@ -1,0 +1,183 @@
+//! The daemon's program is a sealed copy in memory: what a container reaches through `/proc/1/exe` cannot be altered.
+
+use super::harness::{Daemon, Site, eventually};
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, SealFlag, fcntl},
+    sys::signal::Signal,
+};
+use std::{
+    ffi::OsString,
+    fs::{self, File, OpenOptions},
+    io::Write,
+    os::{fd::AsRawFd, unix::ffi::OsStringExt},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_northstar");
+const NOEXEC: &str = "/proc/sys/vm/memfd_noexec";
+const SLEEP: &str = "while :; do sleep 1; done";
+
+/// The seals of the program that a process executes; `None` if it is an ordinary file.
+fn seals(pid: i32) -> Option<SealFlag> {
+    let program = File::open(format!("/proc/{pid}/exe")).unwrap();
+    match fcntl(&program, FcntlArg::F_GET_SEALS) {
+        Ok(seals) => Some(SealFlag::from_bits_retain(seals)),
+        Err(Errno::EINVAL) => None,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn all_seals() -> SealFlag {
+    SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL
+}
+
+fn name(pid: i32) -> String {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
+    name.trim_end().to_owned()
+}
+
+/// The init of the only container that runs: the only child of the forker.
+fn init(daemon: &Daemon) -> i32 {
+    let forker = daemon.forker();
+    eventually("init", || {
+        let children = fs::read_to_string(format!("/proc/{forker}/task/{forker}/children"));
+        children.unwrap().trim().parse().ok()
+    })
+}
+
+#[test]
+fn daemon_forker_and_init_execute_a_sealed_copy_under_their_names() {
+    let site = Site::new();
+    let container = site.shell("app", SLEEP, "", "");
+    let daemon = site.daemon();
+    assert_eq!(daemon.console().start(&container), None);
+    let (forker, init) = (daemon.forker(), init(&daemon));
+    let named = [
+        (daemon.pid(), "northstar"),
+        (forker, "northstar-fork"),
+        (init, "northstar-init"),
+    ];
+    for (pid, expected) in named {
+        assert_eq!(name(pid), expected);
+        let seals = seals(pid).unwrap();
+        assert!(seals.contains(all_seals()), "{expected}: {seals:?}");
+        let content = fs::read(format!("/proc/{pid}/exe")).unwrap();
+        assert!(content == fs::read(PROGRAM).unwrap(), "{expected}");
+    }
+    let expected: [OsString; 3] = [
+        PROGRAM.into(),
+        "--config".into(),
+        site.path("northstar.toml").into(),
+    ];
+    let arguments = fs::read(format!("/proc/{}/cmdline", daemon.pid())).unwrap();
+    let arguments = arguments.split_inclusive(|byte| *byte == 0);
+    let arguments =
+        arguments.map(|argument| OsString::from_vec(argument[..argument.len() - 1].to_vec()));
+    assert_eq!(arguments.collect::<Vec<OsString>>(), expected);
+    let found = Command::new("pgrep")
+        .args(["-x", "northstar"])
+        .output()
+        .unwrap();
+    let found = String::from_utf8(found.stdout).unwrap();
+    let pid = daemon.pid().to_string();
+    assert!(found.lines().any(|line| line == pid), "{found}");
+}
+
+/// CVE-2019-5736: whoever may look at init and write files that are not its own.
+#[test]
+fn container_that_may_trace_and_write_everything_cannot_alter_the_program() {
+    let site = Site::new();
+    let script = "exec 3</proc/1/exe || exit 10
+        case $(readlink /proc/1/exe) in /memfd:*) ;; *) exit 11;; esac
+        for exe in /proc/1/exe /proc/self/fd/3; do
+            if (printf x >$exe) || (printf x >>$exe) || (printf x 1<>$exe) || (truncate -s 0 $exe); then exit 12; fi
+        done
+        exit 42";
+    let more = "capabilities: [CAP_SYS_PTRACE, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH]";
+    let container = site.shell("app", script, more, "");
+    let before = fs::read(PROGRAM).unwrap();
+    let daemon = site.daemon();
+    let mut console = daemon.console();
+    assert_eq!(console.start(&container), None);
+    let end = console.exit_of(&container);
+    assert_eq!(end, serde_json::json!({"exit": {"code": 42}}));
+    assert!(before == fs::read(PROGRAM).unwrap());
+}
+
+#[test]
+fn copy_cannot_be_altered_by_root_when_nothing_executes_it_any_more() {
+    let daemon = Site::new().daemon();
+    let kept = File::open(format!("/proc/{}/exe", daemon.pid())).unwrap();
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.wait().status.success());
+    let path = format!("/proc/self/fd/{}", kept.as_raw_fd());
+    let mut writable = eventually("the last process to end", || {
+        OpenOptions::new().write(true).open(&path).ok()
+    });
+    let written = writable.write(b"x").map_err(|error| error.raw_os_error());
+    assert_eq!(written, Err(Some(Errno::EPERM as i32)));
+    let cut = writable.set_len(0).map_err(|error| error.raw_os_error());
+    assert_eq!(cut, Err(Some(Errno::EPERM as i32)));
+}
+
+/// Runs the daemon in a pid namespace, for which alone the setting is.
+fn with_noexec(site: &Site, value: u8, more: &[&str]) -> Command {
+    site.configure();
+    let mut command = Command::new("unshare");
+    command
+        .args(["--pid", "--fork", "--kill-child", "sh", "-c"])
+        .arg(format!("echo {value} >{NOEXEC} && exec \"$@\""))
+        .args(["sh", PROGRAM, "--config"])
+        .arg(site.path("northstar.toml"))
+        .args(more)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
+/// Ends the daemon below unshare(1) when it answers. Returns the seals of its program.
+fn seals_when_up(site: &Site, mut command: Command) -> Option<SealFlag> {
+    let mut child = command.spawn().unwrap();
+    let socket = site.path("console");
+    eventually("console", || {
+        assert_eq!(child.try_wait().unwrap(), None);
+        std::os::unix::net::UnixStream::connect(&socket).ok()
+    });
+    let children = format!("/proc/{0}/task/{0}/children", child.id());
+    let daemon = fs::read_to_string(children)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    let seals = seals(daemon);
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(daemon), Signal::SIGTERM).unwrap();
+    assert!(child.wait().unwrap().success());
+    seals
+}
+
+#[test]
+fn machine_that_forbids_executable_memory_needs_the_way_out() {
+    let site = Site::new();
+    if !Path::new(NOEXEC).exists() {
+        // Before Linux 6.3 every memory file can be executed.
+        let daemon = site.daemon();
+        assert!(seals(daemon.pid()).unwrap().contains(all_seals()));
+        return;
+    }
+    for value in [0, 1] {
+        let seals = seals_when_up(&site, with_noexec(&site, value, &[])).unwrap();
+        assert!(seals.contains(all_seals()), "{value}: {seals:?}");
+    }
+    let other = site.neighbour();
+    let refused = with_noexec(&other, 2, &[]).status().unwrap();
+    assert_eq!(refused.code(), Some(1));
+    assert!(!other.path("run").exists());
+    for quick in ["--check-config", "--help", "--version"] {
+        let status = with_noexec(&site, 2, &[quick]).status().unwrap();
+        assert_eq!(status.code(), Some(0), "{quick}");
+    }
+    let in_place = with_noexec(&site, 2, &["--execute-in-place"]);
+    assert_eq!(seals_when_up(&site, in_place), None);
+}
