@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// Start the container when the daemon starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Autostart {
     /// Failures are ignored.
     Relaxed,

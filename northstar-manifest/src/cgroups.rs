@@ -25,9 +25,14 @@ type Attributes = BTreeMap<String, String>;
 /// Limits of the container's control group.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CGroups {
     /// Group above the container's, relative to the cgroup root, instead of the configured one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(schema_with = "crate::schema::cgroup_parent")
+    )]
     pub parent: Option<PathBuf>,
     /// Block devices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,27 +48,33 @@ pub struct CGroups {
     pub pids: Option<Pids>,
     /// Devices the container may use, all others are denied. Unknown to 0.9.2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(length(max = 64)))]
     pub devices: Option<Vec<DeviceRule>>,
 }
 
 /// The cpu and cpuset controllers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Cpu {
     /// CPUs to run on, for example `0-2,4`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::cpu_set"))]
     pub cpus: Option<String>,
     /// Memory nodes, in the same notation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::cpu_set"))]
     pub mems: Option<String>,
     /// Weight against the sibling groups, 2 to 262144.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 2, max = 262_144)))]
     pub shares: Option<u64>,
     /// CPU time in each period in microseconds; negative is unlimited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quota: Option<i64>,
     /// Length of a period in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1_000, max = 1_000_000)))]
     pub period: Option<u64>,
     /// Real-time CPU time in each real-time period in microseconds; v1 only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,12 +88,17 @@ pub struct Cpu {
         skip_serializing_if = "BTreeMap::is_empty",
         deserialize_with = "text::map"
     )]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(schema_with = "crate::schema::attributes")
+    )]
     pub attrs: Attributes,
 }
 
 /// The memory controller. All limits are in bytes; negative is unlimited.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Memory {
     /// Notify console clients of memory events.
     #[serde(default)]
@@ -104,12 +120,17 @@ pub struct Memory {
     pub memory_swap_limit: Option<i64>,
     /// How readily memory is swapped out, 0 to 200; v1 only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(max = 200)))]
     pub swappiness: Option<u64>,
     /// Files written as they are.
     #[serde(
         default,
         skip_serializing_if = "BTreeMap::is_empty",
         deserialize_with = "text::map"
+    )]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(schema_with = "crate::schema::attributes")
     )]
     pub attrs: Attributes,
 }
@@ -119,12 +140,15 @@ pub struct Memory {
 /// The five lists are always written, because 0.9.2 refuses a `blkio` without them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BlkIo {
     /// Weight against the sibling groups, 1 to 10000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 10_000)))]
     pub weight: Option<u16>,
     /// Weight of the group's own processes against its children; v1 only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 10_000)))]
     pub leaf_weight: Option<u16>,
     /// Weights for single devices.
     #[serde(default)]
@@ -147,12 +171,17 @@ pub struct BlkIo {
         skip_serializing_if = "BTreeMap::is_empty",
         deserialize_with = "text::map"
     )]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(schema_with = "crate::schema::attributes")
+    )]
     pub attrs: Attributes,
 }
 
 /// Weight of a group for one block device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BlkIoWeight {
     /// Major device number.
     pub major: u64,
@@ -160,15 +189,18 @@ pub struct BlkIoWeight {
     pub minor: u64,
     /// Weight against the sibling groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 10_000)))]
     pub weight: Option<u16>,
     /// Weight of the group's own processes; v1 only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 10_000)))]
     pub leaf_weight: Option<u16>,
 }
 
 /// Rate limit for one block device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BlkIoThrottle {
     /// Major device number.
     pub major: u64,
@@ -181,8 +213,10 @@ pub struct BlkIoThrottle {
 /// The pids controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Pids {
     /// Most processes and threads at a time.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 4_194_304)))]
     pub max: u64,
 }
 
@@ -236,6 +270,13 @@ impl BlkIo {
         at.key("weight").optional(self.weight, 1, 10_000)?;
         at.key("leaf_weight")
             .optional(self.leaf_weight, 1, 10_000)?;
+        let devices = at.key("weight_device");
+        for (i, device) in self.weight_device.iter().enumerate() {
+            let at = devices.key(i);
+            at.key("weight").optional(device.weight, 1, 10_000)?;
+            at.key("leaf_weight")
+                .optional(device.leaf_weight, 1, 10_000)?;
+        }
         validate_attributes(at, &self.attrs)
     }
 }

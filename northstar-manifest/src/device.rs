@@ -8,6 +8,7 @@ use thiserror::Error;
 /// Devices that the container may use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DeviceRule {
     /// Character or block devices.
     #[serde(rename = "type")]
@@ -25,6 +26,7 @@ pub struct DeviceRule {
 /// Kind of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum DeviceKind {
     /// Character devices.
     Char,

@@ -56,6 +56,23 @@ pub enum ManifestError {
     Field(#[from] FieldError),
 }
 
+/// Why a manifest is not written.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// A value that YAML cannot express.
+    #[error("the manifest cannot be written as YAML")]
+    Yaml(#[source] Box<serde_saphyr::SerializeError>),
+    /// Written out it is larger than [`MAX_MANIFEST_SIZE`](crate::MAX_MANIFEST_SIZE).
+    #[error("the manifest is {size} bytes when written out: at most {limit} bytes are allowed")]
+    TooLarge {
+        /// Its size in bytes.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+}
+
 /// A YAML construct that manifests must not use.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Construct {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Both are always written, because 0.9.2 refuses an `io` with only one of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Io {
     /// Standard output.
     #[serde(default)]
@@ -19,6 +20,7 @@ pub struct Io {
 /// Where a stream goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Output {
     /// To `/dev/null`.
     #[default]

@@ -28,6 +28,8 @@ mod permission;
 mod process;
 mod rlimit;
 mod sched;
+#[cfg(feature = "schema")]
+mod schema;
 mod seccomp;
 mod selinux;
 mod size;
@@ -36,6 +38,7 @@ mod socket;
 mod tests;
 mod text;
 mod validate;
+mod version;
 mod yaml;
 
 pub use autostart::Autostart;
@@ -45,7 +48,7 @@ pub use compat::{Compatible, Difference};
 pub use console::Console;
 pub use container::{Container, InvalidContainer};
 pub use device::{DeviceAccess, DeviceKind, DeviceRule, InvalidDeviceAccess};
-pub use error::{Construct, FieldError, ManifestError, Problem};
+pub use error::{Construct, FieldError, ManifestError, Problem, WriteError};
 pub use io::{Io, Output};
 pub use manifest::Manifest;
 pub use mount::Mount;
@@ -55,6 +58,8 @@ pub use network::Network;
 pub use permission::{Permission, Permissions, UnknownPermission};
 pub use rlimit::{RlimitKind, RlimitValue};
 pub use sched::{Deadline, Policy, Sched};
+#[cfg(feature = "schema")]
+pub use schema::schema;
 pub use seccomp::{ArgumentRule, Profile, Rule, Seccomp};
 pub use selinux::Selinux;
 pub use semver::{Version, VersionReq};

@@ -13,6 +13,7 @@ use crate::{
     Problem, RlimitKind, RlimitValue, Sched, Seccomp, Selinux, Socket, mount, process, rlimit,
     socket, text,
     validate::{At, Checked},
+    version,
 };
 
 /// What a package says about itself.
@@ -21,13 +22,21 @@ use crate::{
 /// and write the file in a package. Deserialising checks types only; see [`Manifest::validate`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(transform = crate::schema::resource))]
+#[cfg_attr(
+    feature = "schema",
+    schemars(description = "What a package says about itself.")
+)]
 pub struct Manifest {
     /// Name of the container.
     pub name: Name,
     /// Version of the container.
+    #[serde(deserialize_with = "version::version")]
     pub version: Version,
     /// Path of the program in the container. A package without it is a resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::init"))]
     pub init: Option<String>,
     /// Arguments of the program, without its name.
     #[serde(
@@ -35,6 +44,7 @@ pub struct Manifest {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "text::list"
     )]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::args"))]
     pub args: Vec<String>,
     /// Environment of the program.
     #[serde(
@@ -42,13 +52,17 @@ pub struct Manifest {
         skip_serializing_if = "BTreeMap::is_empty",
         deserialize_with = "text::map"
     )]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::env"))]
     pub env: BTreeMap<String, String>,
     /// User id, at least 1.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 4_294_967_294_u32)))]
     pub uid: u32,
     /// Group id, at least 1.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 4_294_967_294_u32)))]
     pub gid: u32,
     /// Names of supplementary groups.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::groups"))]
     pub suppl_groups: Vec<String>,
     /// Run in a user namespace of its own, in which `uid` and `gid` stand for other ids of the
     /// host; the files of the container are mapped along. Unknown to 0.9.2.
@@ -69,6 +83,7 @@ pub struct Manifest {
         skip_serializing_if = "BTreeMap::is_empty",
         deserialize_with = "mount::deserialize_map"
     )]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::mounts"))]
     pub mounts: BTreeMap<PathBuf, Mount>,
     /// Control group limits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -85,21 +100,28 @@ pub struct Manifest {
         skip_serializing_if = "BTreeSet::is_empty",
         deserialize_with = "deserialize_capabilities"
     )]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(schema_with = "crate::schema::capabilities")
+    )]
     pub capabilities: BTreeSet<Capability>,
     /// Resource limits.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::rlimits"))]
     pub rlimits: BTreeMap<RlimitKind, RlimitValue>,
     /// SELinux contexts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selinux: Option<Selinux>,
     /// Sockets the runtime binds for the container, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::sockets"))]
     pub sockets: BTreeMap<String, Socket>,
     /// Standard output and error; discarded if omitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub io: Option<Io>,
     /// Anything; the runtime only hands it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::custom"))]
     pub custom: Option<serde_json::Value>,
 }
 

@@ -18,6 +18,7 @@ use crate::{
     name::Name,
     size,
     validate::{At, Checked},
+    version,
 };
 
 /// What is mounted on a mount point.
@@ -99,6 +100,7 @@ struct Fields {
     r#type: Kind,
     host: Option<PathBuf>,
     name: Option<Name>,
+    #[serde(default, deserialize_with = "version::requirement")]
     version: Option<VersionReq>,
     dir: Option<PathBuf>,
     options: Option<MountOptions>,
@@ -131,8 +133,13 @@ impl Fields {
     }
 }
 
-fn needed<T, E: serde::de::Error>(field: Option<T>, name: &'static str) -> Result<T, E> {
-    field.ok_or_else(|| E::missing_field(name))
+/// A field that a mount of type `kind` has to have.
+fn needed<T, E: serde::de::Error>(field: Option<T>, kind: &str, name: &str) -> Result<T, E> {
+    field.ok_or_else(|| {
+        E::custom(format_args!(
+            "a mount of type `{kind}` needs the field `{name}`"
+        ))
+    })
 }
 
 impl<'de> Deserialize<'de> for Mount {
@@ -140,22 +147,22 @@ impl<'de> Deserialize<'de> for Mount {
         let mut fields = Fields::deserialize(deserializer)?;
         let mount = match fields.r#type {
             Kind::Bind => Mount::Bind {
-                host: needed(fields.host.take(), "host")?,
+                host: needed(fields.host.take(), "bind", "host")?,
                 options: fields.options.take().unwrap_or_default(),
             },
             Kind::Dev => Mount::Dev,
             Kind::Persist => Mount::Persist,
             Kind::Proc => Mount::Proc,
             Kind::Resource => Mount::Resource {
-                name: needed(fields.name.take(), "name")?,
-                version: needed(fields.version.take(), "version")?,
-                dir: needed(fields.dir.take(), "dir")?,
+                name: needed(fields.name.take(), "resource", "name")?,
+                version: needed(fields.version.take(), "resource", "version")?,
+                dir: needed(fields.dir.take(), "resource", "dir")?,
                 options: fields.options.take().unwrap_or_default(),
             },
             Kind::Sockets => Mount::Sockets,
             Kind::Sysfs => Mount::Sysfs,
             Kind::Tmpfs => Mount::Tmpfs {
-                size: needed(fields.size.take(), "size")?,
+                size: needed(fields.size.take(), "tmpfs", "size")?,
             },
         };
         match fields.rest() {

@@ -13,11 +13,18 @@ const MAX_NAMESPACE: usize = 256;
 /// The network namespace of a container. Omitted in a manifest: a private, empty one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Network {
     /// The namespace of the daemon.
     Host,
     /// An existing namespace by its name (ip-netns(8)).
-    Namespace(String),
+    Namespace(
+        #[cfg_attr(
+            feature = "schema",
+            schemars(schema_with = "crate::schema::network_namespace")
+        )]
+        String,
+    ),
 }
 
 impl Network {

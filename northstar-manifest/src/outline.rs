@@ -34,6 +34,7 @@ struct Place {
     key: String,
     line: u64,
     column: u64,
+    is_empty_mapping: bool,
 }
 
 impl Outline {
@@ -74,11 +75,11 @@ impl Outline {
             .unwrap_or_default()
     }
 
-    /// The mapping around the field at a position.
-    pub(crate) fn mapping_at(&self, line: u64, column: u64) -> String {
+    /// The mapping around the field at a position; an empty mapping stands for itself.
+    pub(crate) fn mapping_around(&self, line: u64, column: u64) -> String {
         let place = self
             .place_at(line, column)
-            .and_then(|place| self.up(place).nth(1));
+            .and_then(|place| self.up(place).nth(usize::from(!place.is_empty_mapping)));
         place.map(|place| self.field(place)).unwrap_or_default()
     }
 
@@ -196,7 +197,9 @@ impl Walk {
                 });
             }
             Event::MappingEnd | Event::SequenceEnd => {
-                self.levels.pop();
+                if let Some(level) = self.levels.pop() {
+                    self.note_end(&level);
+                }
                 self.value_done();
             }
             _ => {}
@@ -317,8 +320,19 @@ impl Walk {
             key,
             line: position(start.line()),
             column: position(start.col()).saturating_add(1),
+            is_empty_mapping: false,
         });
         self.outline.values.len() - 1
+    }
+
+    /// Notes whether a mapping ends right where it started.
+    fn note_end(&mut self, level: &Level) {
+        let is_last = self.outline.values.len() == level.place + 1;
+        if let (Kind::Mapping { .. }, Some(place)) =
+            (&level.kind, self.outline.values.get_mut(level.place))
+        {
+            place.is_empty_mapping = is_last;
+        }
     }
 
     /// Notes that the value just noted is not written out.

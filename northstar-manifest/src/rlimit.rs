@@ -78,6 +78,8 @@ kinds! {
 /// A soft and a hard limit; `None` is unlimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(transform = crate::schema::rlimit_value))]
 pub struct RlimitValue {
     /// The limit in force.
     #[serde(default)]

@@ -24,6 +24,7 @@ const WORDS: &[&str] = &["other", "fifo", "round_robin", "batch", "idle", "deadl
 /// Scheduling of the payload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Sched {
     /// The policy with its parameters.
     pub policy: Policy,
@@ -61,12 +62,25 @@ pub enum Policy {
 /// Parameters of [`Policy::Deadline`] in nanoseconds (sched_setattr(2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Deadline {
     /// CPU time in each period.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(range(min = 1_024, max = 9_223_372_036_854_775_807_u64))
+    )]
     pub runtime: u64,
     /// Until when after the start of the period the CPU time is given.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(range(min = 1_024, max = 9_223_372_036_854_775_807_u64))
+    )]
     pub deadline: u64,
     /// Length of the period.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(range(min = 1_024, max = 9_223_372_036_854_775_807_u64))
+    )]
     pub period: u64,
 }
 

@@ -18,18 +18,25 @@ const MAX_NAME: usize = 64;
 /// The system calls a container may make: a profile, a list, or a profile and more.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(transform = crate::schema::seccomp))]
 pub struct Seccomp {
     /// A list that comes with the runtime.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<Profile>,
     /// System calls by name. Adds to the profile; without a profile it is the whole list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(schema_with = "crate::schema::allowed_calls")
+    )]
     pub allow: Option<BTreeMap<String, Rule>>,
 }
 
 /// A list of system calls that comes with the runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Profile {
     /// What ordinary programs need.
     Default,
@@ -38,6 +45,7 @@ pub enum Profile {
 /// When a system call is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Rule {
     /// With any arguments.
     Any,
@@ -48,11 +56,15 @@ pub enum Rule {
 /// Allowed if the 64-bit argument is one of `values`, or `mask` is given and `arg & !mask == 0`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(transform = crate::schema::argument_rule))]
 pub struct ArgumentRule {
     /// Which argument, 0 to 5.
+    #[cfg_attr(feature = "schema", schemars(range(max = 5)))]
     pub index: u32,
     /// Allowed values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(length(max = 50)))]
     pub values: Option<Vec<u64>>,
     /// Bits that may be set.
     #[serde(default, skip_serializing_if = "Option::is_none")]

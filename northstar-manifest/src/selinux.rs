@@ -10,12 +10,21 @@ const MAX_CONTEXT: usize = 65_535;
 /// SELinux contexts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Selinux {
     /// Context of every file of the mounted package.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(schema_with = "crate::schema::selinux_context")
+    )]
     pub mount_context: Option<String>,
     /// Context the payload is executed in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(schema_with = "crate::schema::selinux_context")
+    )]
     pub exec: Option<String>,
 }
 

@@ -17,18 +17,22 @@ const MAX_MODE: u32 = 0o777;
 /// A Unix socket that the runtime binds; the container gets the descriptor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Socket {
     /// The socket's type.
     #[serde(rename = "type")]
     pub kind: SocketKind,
     /// Permission bits of the socket file.
     #[serde(deserialize_with = "deserialize_mode")]
+    #[cfg_attr(feature = "schema", schemars(range(max = 0o777)))]
     pub mode: u32,
     /// Owner of the socket file; the container's user if omitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 4_294_967_294_u32)))]
     pub uid: Option<u32>,
     /// Group of the socket file; the container's group if omitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 4_294_967_294_u32)))]
     pub gid: Option<u32>,
     /// Set `SO_PASSCRED` (unix(7)).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -38,6 +42,7 @@ pub struct Socket {
 /// Type of a Unix socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum SocketKind {
     /// `SOCK_STREAM`
     Stream,

@@ -5,6 +5,7 @@ mod limits;
 mod reading;
 mod refusing;
 mod roundtrip;
+mod schema;
 mod writing;
 
 use crate::{Manifest, ManifestError};

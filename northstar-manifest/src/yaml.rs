@@ -1,19 +1,22 @@
 //! `manifest.yaml`: reading and writing.
 
+mod message;
 mod tagged;
 
-use serde_saphyr::{
-    DuplicateKeyPolicy, Error, MergeKeyPolicy, Options, UserMessageFormatter, budget, options,
+use serde_saphyr::{DuplicateKeyPolicy, Error, MergeKeyPolicy, Options, budget, options};
+
+use self::{message::Message, tagged::Yaml};
+use crate::{
+    CGroups, MAX_MANIFEST_DEPTH, MAX_MANIFEST_SIZE, Manifest, ManifestError, WriteError,
+    outline::Outline,
 };
 
-use self::tagged::Yaml;
-use crate::{
-    CGroups, MAX_MANIFEST_DEPTH, MAX_MANIFEST_SIZE, Manifest, ManifestError, outline::Outline,
-};
+/// Fields that are needed in a manifest, and in nothing in it that is read field by field.
+const OF_EVERY_MANIFEST: &[&str] = &["name", "version", "uid", "gid"];
 
 /// How manifests are read. `outline` has refused most of this with a better message before; the
 /// limits here are the second line.
-fn reading() -> Options {
+pub(crate) fn reading() -> Options {
     options! {
         budget: budget! {
             max_aliases: 0,
@@ -61,9 +64,16 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// A `custom` value that YAML cannot express; no such value comes from [`Manifest::from_yaml`].
-    pub fn to_yaml(&self) -> Result<String, serde_saphyr::SerializeError> {
-        serde_saphyr::to_string(&Yaml::from(self))
+    /// A `custom` value that YAML cannot express; no such value comes from [`Manifest::from_yaml`]. Or
+    /// more than [`MAX_MANIFEST_SIZE`] bytes: what is written may be larger than what was read.
+    pub fn to_yaml(&self) -> Result<String, WriteError> {
+        let yaml = serde_saphyr::to_string(&Yaml::from(self))
+            .map_err(|source| WriteError::Yaml(Box::new(source)))?;
+        let (size, limit) = (yaml.len(), MAX_MANIFEST_SIZE);
+        match size <= limit {
+            true => Ok(yaml),
+            false => Err(WriteError::TooLarge { size, limit }),
+        }
     }
 }
 
@@ -109,14 +119,17 @@ fn type_error(error: &Error, outline: &Outline) -> ManifestError {
     let field = location.map(|location| {
         let (line, column) = (location.line(), location.column());
         match error.without_snippet() {
-            // The place of this error is the last field that is there.
-            Error::SerdeMissingField { .. } => outline.mapping_at(line, column),
+            // The place of this error is the last field that is there, or the mapping if it is empty.
+            Error::SerdeMissingField { field, .. }
+                if !OF_EVERY_MANIFEST.contains(&field.as_ref()) =>
+            {
+                outline.mapping_around(line, column)
+            }
+            Error::SerdeMissingField { .. } => String::new(),
             _ => outline.field_at(line, column),
         }
     });
-    let mut message = error
-        .without_snippet()
-        .render_with_formatter(&UserMessageFormatter);
+    let mut message = error.without_snippet().render_with_formatter(&Message);
     if let Some(location) = location {
         // The place comes first in our messages.
         let suffix = format!(" at line {}, column {}", location.line(), location.column());

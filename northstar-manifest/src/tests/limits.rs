@@ -1,6 +1,6 @@
 //! Limits on numbers and lengths: the limit itself is allowed, one more is not.
 
-use super::{program, refusing::problem};
+use super::{program, refusing::values::problem};
 use crate::Problem;
 
 /// `make(limit)` loads and `make(limit + 1)` does not.

@@ -287,7 +287,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn manifest()(
+    pub(super) fn manifest()(
         name in name(),
         version in select(vec!["0.0.1", "1.2.3-rc.1+b.5", "99999.0.0"]),
         ids in (1..u32::MAX, 1..u32::MAX),

@@ -1,6 +1,7 @@
 //! What is written.
 
 use super::read;
+use crate::{MAX_MANIFEST_SIZE, WriteError};
 
 /// Reads `fields` and returns what follows the common fields when it is written again.
 fn written(fields: &str) -> String {
@@ -102,4 +103,28 @@ rlimits: {nproc: {soft: 1}}
         serde_json::from_str::<crate::Manifest>(json).unwrap(),
         manifest
     );
+}
+
+#[test]
+fn custom_is_written_in_order() {
+    // Whatever order `serde_json` keeps the keys in.
+    assert_eq!(
+        written("custom: {b: 1, a: [{d: 1, c: 2}]}"),
+        "custom:\n  a:\n  - c: 2\n    d: 1\n  b: 1\n"
+    );
+}
+
+/// In a list, two bytes in flow style are four in the style that is written.
+#[test]
+fn what_grows_beyond_the_limit_is_not_written() {
+    let list = |count: usize| read(&format!("custom: [{}]", "1,".repeat(count)));
+    let fits = list(16_000).to_yaml().unwrap();
+    assert!((64_000..=MAX_MANIFEST_SIZE).contains(&fits.len()));
+    match list(20_000).to_yaml() {
+        Err(WriteError::TooLarge { size, limit }) => {
+            assert!(size > 80_000, "{size}");
+            assert_eq!(limit, MAX_MANIFEST_SIZE);
+        }
+        other => panic!("{other:?}"),
+    }
 }

@@ -7,6 +7,7 @@ use std::{
 
 use semver::Version;
 use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::Value;
 use serde_saphyr::Tagged;
 
 use crate::{
@@ -58,7 +59,7 @@ pub(super) struct Yaml<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     io: Option<&'a Io>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    custom: Option<&'a serde_json::Value>,
+    custom: Option<Sorted<'a>>,
 }
 
 impl<'a> From<&'a Manifest> for Yaml<'a> {
@@ -112,7 +113,7 @@ impl<'a> From<&'a Manifest> for Yaml<'a> {
             selinux: selinux.as_ref(),
             sockets,
             io: io.as_ref(),
-            custom: custom.as_ref(),
+            custom: custom.as_ref().map(Sorted),
         }
     }
 }
@@ -183,5 +184,22 @@ impl Serialize for YamlRules<'_> {
             }
         }
         map.end()
+    }
+}
+
+/// A value with the keys of its maps in order. Whether `serde_json` keeps them in order is up to a
+/// feature of it that any crate may switch.
+struct Sorted<'a>(&'a Value);
+
+impl Serialize for Sorted<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Object(map) => {
+                let map: BTreeMap<&String, &Value> = map.iter().collect();
+                serializer.collect_map(map.into_iter().map(|(key, value)| (key, Sorted(value))))
+            }
+            Value::Array(list) => serializer.collect_seq(list.iter().map(Sorted)),
+            value => value.serialize(serializer),
+        }
     }
 }
