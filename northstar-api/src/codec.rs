@@ -6,10 +6,11 @@
 //! line at a time, so what follows an install request in the buffer is never taken for a line.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use serde::Serialize;
 use thiserror::Error;
 use tokio_util::codec::{Decoder, Encoder};
 
-use crate::Message;
+use crate::{Envelope, Message};
 
 /// Longest line in bytes that a client accepts from a server: inspect answers carry a manifest of up to
 /// 64 KiB in JSON, and lists grow with the number of containers.
@@ -207,14 +208,36 @@ pub fn decode(line: &[u8]) -> Result<Message, CodecError> {
     serde_json::from_slice(line).map_err(|source| CodecError::Malformed { source })
 }
 
+/// Reads a message with what the extensions add from a line without its end. Plain messages are read too.
+///
+/// # Errors
+///
+/// [`CodecError::Malformed`]
+pub fn decode_envelope(line: &[u8]) -> Result<Envelope, CodecError> {
+    serde_json::from_slice(line).map_err(|source| CodecError::Malformed { source })
+}
+
 /// Appends a message and a line end to `target`.
 ///
 /// # Errors
 ///
 /// [`CodecError::Unencodable`]; `target` is then as it was before.
 pub fn encode(message: &Message, target: &mut BytesMut) -> Result<(), CodecError> {
+    write(message, target)
+}
+
+/// Appends a message with what the extensions add and a line end to `target`.
+///
+/// # Errors
+///
+/// [`CodecError::Unencodable`]; `target` is then as it was before.
+pub fn encode_envelope(envelope: &Envelope, target: &mut BytesMut) -> Result<(), CodecError> {
+    write(envelope, target)
+}
+
+fn write(value: &impl Serialize, target: &mut BytesMut) -> Result<(), CodecError> {
     let before = target.len();
-    serde_json::to_writer(target.writer(), message).map_err(|source| {
+    serde_json::to_writer(target.writer(), value).map_err(|source| {
         target.truncate(before);
         CodecError::Unencodable { source }
     })?;

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::{
-    CGroupNotification, Connect, ConnectAck, ConnectNack, Container, ContainerResult, Error,
-    ExitStatus, InspectData, InspectResult, InstallResult, Manifest, MemoryNotification, Message,
-    Notification, ProcessData, Request, Response, Token, VERSION, VerificationResult, codec,
+    CGroupNotification, Connect, ConnectAck, ConnectNack, Container, ContainerResult, Envelope,
+    Error, ExitStatus, InspectData, InspectResult, InstallResult, Manifest, MemoryNotification,
+    Message, Notification, ProcessData, Request, Response, Token, VERSION, VerificationResult,
+    codec,
 };
+
+mod extensions;
 
 const C: &str = "hello-world:0.0.1";
 
@@ -20,23 +23,38 @@ fn c() -> Container {
 fn golden(message: impl Into<Message>, line: &str) {
     let message = message.into();
     let line = line.replace("$C", "\"hello-world:0.0.1\"");
+    // A session with extensions reads and writes the same line where no id or number is concerned.
+    golden_envelope(message.clone(), &line);
     let mut written = bytes::BytesMut::new();
     codec::encode(&message, &mut written).unwrap();
     assert_eq!(std::str::from_utf8(&written).unwrap(), format!("{line}\n"));
     assert_eq!(codec::decode(line.as_bytes()).unwrap(), message, "{line}");
 }
 
+/// As [`golden`], with what the extensions add.
+pub(crate) fn golden_envelope(envelope: impl Into<Envelope>, line: &str) {
+    let envelope = envelope.into();
+    let line = line.replace("$C", "\"hello-world:0.0.1\"");
+    let mut written = bytes::BytesMut::new();
+    codec::encode_envelope(&envelope, &mut written).unwrap();
+    assert_eq!(std::str::from_utf8(&written).unwrap(), format!("{line}\n"));
+    assert_eq!(
+        codec::decode_envelope(line.as_bytes()).unwrap(),
+        envelope,
+        "{line}"
+    );
+}
+
 #[test]
 fn handshake() {
-    let connect = Connect {
-        version: VERSION,
-        subscribe_notifications: true,
-    };
     golden(
-        Message::Connect(connect),
+        Message::Connect(Connect::new(true)),
         r#"{"connect":{"version":"0.9.2","subscribe_notifications":true}}"#,
     );
-    golden(Message::ConnectAck(ConnectAck), r#"{"connect_ack":null}"#);
+    golden(
+        Message::ConnectAck(ConnectAck::default()),
+        r#"{"connect_ack":null}"#,
+    );
     golden(
         Message::ConnectNack(ConnectNack::InvalidProtocolVersion { version: VERSION }),
         r#"{"connect_nack":{"invalid_protocol_version":{"version":"0.9.2"}}}"#,
@@ -50,7 +68,7 @@ fn handshake() {
 #[test]
 fn a_connect_may_carry_more_than_we_know() {
     let line =
-        br#"{"connect":{"version":"0.9.7","subscribe_notifications":false,"extensions":["x"]}}"#;
+        br#"{"connect":{"version":"0.9.7","subscribe_notifications":false,"extensions":{"x":1}}}"#;
     let Message::Connect(connect) = codec::decode(line).unwrap() else {
         panic!("no connect")
     };
@@ -333,6 +351,8 @@ fn errors() {
             Error::StartContainerFailed {
                 container: c(),
                 error: text(),
+                step: None,
+                errno: None,
             },
             r#"{"start_container_failed":{"container":$C,"error":"text"}}"#,
         ),
@@ -381,11 +401,11 @@ fn notifications() {
     let cases = [
         (Notification::Started(c()), r#"{"started":$C}"#),
         (
-            Notification::Exit(c(), ExitStatus::Exit { code: 0 }),
+            Notification::Exit(c(), ExitStatus::Exit { code: 0 }.into()),
             r#"{"exit":[$C,{"exit":{"code":0}}]}"#,
         ),
         (
-            Notification::Exit(c(), ExitStatus::Signalled { signal: 9 }),
+            Notification::Exit(c(), ExitStatus::Signalled { signal: 9 }.into()),
             r#"{"exit":[$C,{"signalled":{"signal":9}}]}"#,
         ),
         (Notification::Install(c()), r#"{"install":$C}"#),

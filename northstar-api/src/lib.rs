@@ -5,12 +5,16 @@
 //! subscribed to them. An install request is followed by the raw bytes of the package.
 //!
 //! Released 0.9.2 clients refuse unknown enum variants and manifest fields, so no message here ever
-//! changes its shape. What is new is seen only by a client that asked for it in [`Connect`].
+//! changes its shape. What is new is seen only by a client that asked for it in [`Connect`], with
+//! [`Extensions`]; from then on lines are [`Envelope`]s.
 
 mod base64;
 pub mod codec;
 mod connect;
+mod envelope;
 mod error;
+mod exit;
+mod extensions;
 #[cfg(test)]
 mod golden;
 mod inspect;
@@ -22,13 +26,16 @@ mod token;
 mod version;
 
 pub use connect::{Connect, ConnectAck, ConnectNack};
+pub use envelope::Envelope;
 pub use error::Error;
-pub use inspect::{InspectData, ProcessData};
-pub use message::Message;
+pub use exit::{Exit, ExitReason, ExitStatus};
+pub use extensions::{Extension, Extensions, Filter, Granted, Kind, Limits, Resume};
+pub use inspect::{ContainerStatistics, InspectData, ProcessData};
+pub use message::{Message, Progress, Unit};
 pub use northstar_manifest::{Container, InvalidContainer, InvalidName, Manifest, Name};
-pub use notification::{CGroupNotification, ExitStatus, MemoryNotification, Notification};
+pub use notification::{CGroupNotification, MemoryNotification, Notification};
 pub use request::Request;
-pub use response::{ContainerResult, InspectResult, InstallResult, Response};
+pub use response::{CancelResult, ContainerResult, InspectResult, InstallResult, Response};
 pub use token::{InvalidToken, Token, VerificationResult};
 pub use version::{VERSION, accepts};
 

@@ -1,19 +1,18 @@
 //! What the server tells without being asked.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
-use crate::Container;
+use crate::{Container, Exit, Kind};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Notification {
     /// A control group reports something.
     CGroup(Container, CGroupNotification),
     /// A container has ended.
-    Exit(Container, ExitStatus),
+    Exit(Container, Exit),
     /// A container was installed.
     Install(Container),
     /// The daemon ends.
@@ -22,10 +21,38 @@ pub enum Notification {
     Started(Container),
     /// A container was uninstalled.
     Uninstall(Container),
+    /// An image was mounted. Extension `details`.
+    Mounted(Container),
+    /// An image was unmounted. Extension `details`.
+    Umounted(Container),
+    /// The client reads too slowly: notifications were lost. Extension `sequence`.
+    Lagged {
+        /// How many, before any filter.
+        missed: u64,
+    },
+}
+
+impl Notification {
+    /// The kind that a filter knows it by; none of [`Notification::Lagged`], which no filter holds back.
+    #[must_use]
+    pub fn kind(&self) -> Option<Kind> {
+        Some(match self {
+            Notification::CGroup(..) => Kind::CGroup,
+            Notification::Exit(..) => Kind::Exit,
+            Notification::Install(_) => Kind::Install,
+            Notification::Shutdown => Kind::Shutdown,
+            Notification::Started(_) => Kind::Started,
+            Notification::Uninstall(_) => Kind::Uninstall,
+            Notification::Mounted(_) => Kind::Mounted,
+            Notification::Umounted(_) => Kind::Umounted,
+            Notification::Lagged { .. } => return None,
+        })
+    }
 }
 
 /// What a control group reports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CGroupNotification {
     /// Memory events.
@@ -34,6 +61,7 @@ pub enum CGroupNotification {
 
 /// Counters of `memory.events` (cgroups(7)); `None` if the kernel has no such counter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MemoryNotification {
     /// Reclaims below the low boundary.
     pub low: Option<u64>,
@@ -45,37 +73,4 @@ pub struct MemoryNotification {
     pub oom: Option<u64>,
     /// Processes killed.
     pub oom_kill: Option<u64>,
-}
-
-/// How a container ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ExitStatus {
-    /// The program exited.
-    Exit {
-        /// Exit code, 0 to 255.
-        code: i32,
-    },
-    /// The program was killed by a signal.
-    Signalled {
-        /// Number of the signal.
-        signal: u32,
-    },
-}
-
-impl ExitStatus {
-    /// Whether the program exited with 0.
-    #[must_use]
-    pub fn is_success(self) -> bool {
-        self == ExitStatus::Exit { code: 0 }
-    }
-}
-
-impl fmt::Display for ExitStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ExitStatus::Exit { code } => write!(f, "exit code {code}"),
-            ExitStatus::Signalled { signal } => write!(f, "signal {signal}"),
-        }
-    }
 }

@@ -8,6 +8,7 @@ use crate::{Container, Name, RepositoryId, Token, base64};
 
 /// What a client asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
     /// Who am I to the server?
@@ -85,5 +86,16 @@ pub enum Request {
         container: Container,
         /// Remove its persistent data too.
         wipe: bool,
+    },
+    /// End a request of this connection that is under way, as far as that is still possible. Extension `jobs`.
+    Cancel {
+        /// Id of that request.
+        id: u64,
+    },
+    /// What containers use, all at once. Extension `details`; needs the permission `inspect`.
+    Statistics {
+        /// The containers; none for all. Those that are not installed are left out.
+        #[serde(default)]
+        containers: Vec<Container>,
     },
 }

@@ -2,10 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Container, Error, InspectData, RepositoryId, Request, Token, VerificationResult};
+use crate::{
+    Container, ContainerStatistics, Error, InspectData, RepositoryId, Request, Token,
+    VerificationResult,
+};
 
 /// What the server answers, one for each request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Response {
     /// Who the client is: its container, or `extern:0.0.0` outside.
@@ -36,6 +40,12 @@ pub enum Response {
     Umount(Vec<ContainerResult>),
     /// The result of an uninstall.
     Uninstall(ContainerResult),
+    /// Whether a request can be cancelled. Extension `jobs`.
+    Cancel(CancelResult),
+    /// What containers use, sorted by name and version. Extension `details`.
+    Statistics(Vec<ContainerStatistics>),
+    /// The request was not carried out at all. Only to clients that asked for extensions.
+    Error(Error),
 }
 
 impl Response {
@@ -51,12 +61,14 @@ impl Response {
             Response::Mount(results) | Response::Umount(results) => {
                 results.iter().all(ContainerResult::is_ok)
             }
-            Response::PermissionDenied(_) => false,
+            Response::Cancel(result) => matches!(result, CancelResult::Ok { .. }),
+            Response::PermissionDenied(_) | Response::Error(_) => false,
             Response::TokenVerification(result) => *result == VerificationResult::Ok,
             Response::Ident(_)
             | Response::List(_)
             | Response::Repositories(_)
             | Response::Shutdown
+            | Response::Statistics(_)
             | Response::Token(_) => true,
         }
     }
@@ -64,6 +76,7 @@ impl Response {
 
 /// What became of a request on one container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ContainerResult {
     /// Done.
@@ -111,6 +124,7 @@ impl ContainerResult {
 
 /// What became of an inspection.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum InspectResult {
     /// Manifest and state.
@@ -131,6 +145,7 @@ pub enum InspectResult {
 
 /// What became of an install.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum InstallResult {
     /// Installed.
@@ -140,6 +155,25 @@ pub enum InstallResult {
     },
     /// Not installed.
     Error {
+        /// Why not.
+        error: Error,
+    },
+}
+
+/// What became of a cancellation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum CancelResult {
+    /// The request knows. Its own response tells how far it got; it follows, or came just before.
+    Ok {
+        /// Id of the request.
+        id: u64,
+    },
+    /// Not done.
+    Error {
+        /// Id of the request.
+        id: u64,
         /// Why not.
         error: Error,
     },

@@ -2,14 +2,16 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
 use crate::base64;
 
-/// An opaque token of [`Token::LENGTH`] bytes; base64 on the wire.
+/// An opaque token; base64 on the wire.
+///
+/// Those that a server creates have [`Token::LENGTH`] bytes. One of another length can be sent, and is invalid.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Token([u8; Token::LENGTH]);
+pub struct Token(Vec<u8>);
 
 /// Bytes that are not a token.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -25,14 +27,14 @@ impl Token {
 
     /// The bytes.
     #[must_use]
-    pub fn as_bytes(&self) -> &[u8; Token::LENGTH] {
+    pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
 impl From<[u8; Token::LENGTH]> for Token {
     fn from(bytes: [u8; Token::LENGTH]) -> Token {
-        Token(bytes)
+        Token(bytes.to_vec())
     }
 }
 
@@ -40,11 +42,13 @@ impl TryFrom<&[u8]> for Token {
     type Error = InvalidToken;
 
     fn try_from(bytes: &[u8]) -> Result<Token, InvalidToken> {
-        let length = bytes.len();
-        bytes
-            .try_into()
-            .map(Token)
-            .map_err(|_| InvalidToken { length })
+        if bytes.len() == Token::LENGTH {
+            Ok(Token(bytes.to_vec()))
+        } else {
+            Err(InvalidToken {
+                length: bytes.len(),
+            })
+        }
     }
 }
 
@@ -63,15 +67,13 @@ impl Serialize for Token {
 
 impl<'de> Deserialize<'de> for Token {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        base64::deserialize(deserializer)?
-            .as_slice()
-            .try_into()
-            .map_err(D::Error::custom)
+        base64::deserialize(deserializer).map(Token)
     }
 }
 
 /// What became of the verification of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum VerificationResult {
     /// The token is good.
     Ok,

@@ -5,7 +5,7 @@ use std::{env, os::unix::net::UnixStream as StdUnixStream, time::Duration};
 use bytes::BytesMut;
 use futures::StreamExt;
 use northstar_api::{
-    Connect, Message, VERSION,
+    Connect, Message,
     codec::{self, CodecError, LineSplitter, MAX_RESPONSE_SIZE},
 };
 use tokio::{
@@ -94,10 +94,7 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let connect = Connect {
-        version: VERSION,
-        subscribe_notifications: options.notifications.is_some(),
-    };
+    let connect = Connect::new(options.notifications.is_some());
     let mut line = BytesMut::new();
     codec::encode(&Message::Connect(connect), &mut line)?;
     writer.write_all(&line).await.map_err(CodecError::Io)?;

@@ -35,6 +35,14 @@ pub enum ConnectError {
     /// The server refuses notifications to this client.
     #[error("the server does not permit notifications")]
     PermissionDenied,
+    /// The server refuses the value of an extension.
+    #[error("the server refuses the extension `{extension}`: {cause}")]
+    Extension {
+        /// Name of the extension.
+        extension: String,
+        /// What is wrong.
+        cause: String,
+    },
     /// The handshake failed.
     #[error("the handshake failed")]
     Handshake(#[from] CodecError),
@@ -54,6 +62,9 @@ impl From<ConnectNack> for ConnectError {
         match nack {
             ConnectNack::InvalidProtocolVersion { version } => ConnectError::Version { version },
             ConnectNack::PermissionDenied => ConnectError::PermissionDenied,
+            ConnectNack::InvalidExtension { extension, cause } => {
+                ConnectError::Extension { extension, cause }
+            }
         }
     }
 }

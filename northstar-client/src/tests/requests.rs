@@ -172,7 +172,7 @@ async fn notifications_between_a_request_and_its_answer() {
         seen,
         [
             Ok(Notification::Started(c())),
-            Ok(Notification::Exit(c(), status))
+            Ok(Notification::Exit(c(), status.into()))
         ]
     );
 

@@ -198,7 +198,10 @@ where
         let requests = async {
             // Gone when this future is done: then the other one finishes.
             let outbox = outbox;
-            if let Err(error) = outbox.send(&Message::ConnectAck(ConnectAck), None).await {
+            if let Err(error) = outbox
+                .send(&Message::ConnectAck(ConnectAck::default()), None)
+                .await
+            {
                 return error.into();
             }
             let mut requests = Requests {

@@ -3,11 +3,14 @@
 use northstar_api::Request;
 use northstar_manifest::Permission;
 
-/// The one permission that allows `request`.
-pub(super) fn required(request: &Request) -> Permission {
-    match request {
+/// The one permission that allows `request`; none if it needs none.
+pub(super) fn required(request: &Request) -> Option<Permission> {
+    Some(match request {
+        // It is about the connection's own requests only.
+        Request::Cancel { .. } => return None,
+
         Request::Ident => Permission::Ident,
-        Request::Inspect { .. } => Permission::Inspect,
+        Request::Inspect { .. } | Request::Statistics { .. } => Permission::Inspect,
         Request::Install { .. } => Permission::Install,
         Request::Kill { .. } => Permission::Kill,
         Request::List => Permission::List,
@@ -25,5 +28,5 @@ pub(super) fn required(request: &Request) -> Permission {
         Request::TokenVerify { .. } => Permission::TokenVerification,
         Request::Umount { .. } => Permission::Umount,
         Request::Uninstall { .. } => Permission::Uninstall,
-    }
+    })
 }

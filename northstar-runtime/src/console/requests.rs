@@ -140,8 +140,9 @@ impl<R: AsyncRead + Unpin> Requests<'_, R> {
         {
             return Err(End::TooManyContainers(containers.len()));
         }
-        let permission = permissions::required(&request);
-        if !self.client.permissions.contains(permission) {
+        if let Some(permission) = permissions::required(&request)
+            && !self.client.permissions.contains(permission)
+        {
             debug!("{}: has no permission {permission}", self.client.peer);
             return Ok(self.deny(request).await);
         }
@@ -207,6 +208,7 @@ impl<R: AsyncRead + Unpin> Requests<'_, R> {
                 user,
                 shared,
             } => Response::TokenVerification(self.verify(&token, &user, &shared)),
+            Request::Cancel { .. } | Request::Statistics { .. } => return Err(End::NotRequest),
         };
         Ok(response.into())
     }

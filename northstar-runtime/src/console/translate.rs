@@ -26,7 +26,9 @@ pub(super) fn line(message: &Message) -> Result<BytesMut, codec::CodecError> {
 pub(super) fn notification(event: Event) -> Message {
     Message::Notification(match event {
         Event::Started(container) => Notification::Started(container),
-        Event::Exited(container, status) => Notification::Exit(container, exit_status(status)),
+        Event::Exited(container, status) => {
+            Notification::Exit(container, exit_status(status).into())
+        }
         Event::Installed(container) => Notification::Install(container),
         Event::Uninstalled(container) => Notification::Uninstall(container),
         Event::CgroupMemory(container, memory) => {
@@ -85,6 +87,8 @@ pub(super) fn error(error: supervisor::Error) -> api::Error {
         Error::StartContainerFailed { container, source } => api::Error::StartContainerFailed {
             container,
             error: report(source.as_ref()),
+            step: None,
+            errno: None,
         },
         Error::StopContainerNotStarted { container } => {
             api::Error::StopContainerNotStarted { container }

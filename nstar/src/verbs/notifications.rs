@@ -60,13 +60,16 @@ fn json(notification: Notification) -> Result<String, Failure> {
 fn words(notification: &Notification) -> String {
     match notification {
         Notification::Started(container) => format!("started {container}"),
-        Notification::Exit(container, ExitStatus::Exit { code }) => {
-            format!("exit {container} code {code}")
-        }
-        Notification::Exit(container, ExitStatus::Signalled { signal }) => {
-            let signal = Signal(i32::try_from(*signal).unwrap_or(i32::MAX));
-            format!("exit {container} {signal}")
-        }
+        Notification::Exit(container, exit) => match exit.status {
+            ExitStatus::Exit { code } => format!("exit {container} code {code}"),
+            ExitStatus::Signalled { signal } => {
+                let signal = Signal(i32::try_from(signal).unwrap_or(i32::MAX));
+                format!("exit {container} {signal}")
+            }
+        },
+        Notification::Mounted(container) => format!("mounted {container}"),
+        Notification::Umounted(container) => format!("umounted {container}"),
+        Notification::Lagged { missed } => format!("lagged {missed}"),
         Notification::Install(container) => format!("install {container}"),
         Notification::Uninstall(container) => format!("uninstall {container}"),
         Notification::CGroup(container, CGroupNotification::Memory(memory)) => {
@@ -111,11 +114,11 @@ mod tests {
         let cases = [
             (Notification::Started(c()), "started a:0.0.1"),
             (
-                Notification::Exit(c(), ExitStatus::Exit { code: 7 }),
+                Notification::Exit(c(), ExitStatus::Exit { code: 7 }.into()),
                 "exit a:0.0.1 code 7",
             ),
             (
-                Notification::Exit(c(), ExitStatus::Signalled { signal: 9 }),
+                Notification::Exit(c(), ExitStatus::Signalled { signal: 9 }.into()),
                 "exit a:0.0.1 signal 9 (SIGKILL)",
             ),
             (

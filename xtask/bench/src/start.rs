@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use futures::StreamExt;
 use northstar_client::{
     Client, Notifications,
-    api::{ExitStatus, Notification},
+    api::Notification,
 };
 use northstar_manifest::Container;
 
@@ -71,7 +71,7 @@ async fn start(
         {
             Notification::Exit(ended, status) if ended == *container => {
                 ensure!(
-                    status == ExitStatus::Exit { code: 0 },
+                    status.is_success(),
                     "noop ended with {status:?}"
                 );
                 return Ok((executed, begin.elapsed()));

@@ -7,6 +7,7 @@ mod lines;
 mod matrix;
 mod sessions;
 mod sockets;
+mod tls;
 
 use super::{Console, Listening};
 use crate::{
