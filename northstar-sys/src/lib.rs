@@ -6,6 +6,8 @@
 //!
 //! Every failure is an [`Error`]: the name of the call, its key arguments and the kernel's errno.
 
+#[cfg(feature = "attempt")]
+pub mod attempt;
 pub mod bpf;
 pub mod capability;
 pub mod device_mapper;
