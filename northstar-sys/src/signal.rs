@@ -19,8 +19,7 @@ const LAST: i32 = 64;
 /// The errno of sigprocmask(2).
 pub fn reset() -> Result<()> {
     for signal in 1..=LAST {
-        // SIGKILL, SIGSTOP and the two or three numbers the C library keeps for itself answer
-        // EINVAL: nobody could have changed those either.
+        // SIGKILL and SIGSTOP answer EINVAL: nobody could have changed those either.
         let _unchangeable = set(signal, libc::SIG_DFL);
     }
     let mut empty = MaybeUninit::<libc::sigset_t>::uninit();
@@ -39,16 +38,23 @@ pub fn ignore(signal: i32) -> Result<()> {
     set(signal, libc::SIG_IGN)
 }
 
+/// The kernel's own call: the one of the C library refuses the numbers that library keeps for itself, and a program
+/// that was started by its posix_spawn(3) has those ignored.
 fn set(signal: i32, disposition: libc::sighandler_t) -> Result<()> {
-    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: all fields of sigaction are integers, addresses or optional functions, for which
-    // zero is a valid value.
-    let action = unsafe { action.assume_init_mut() };
-    action.sa_sigaction = disposition;
-    // SAFETY: `action` is initialised and carries SIG_DFL or SIG_IGN, never a function that could
-    // run in a signal handler; a null old action is not written.
-    let returned = unsafe { libc::sigaction(signal, action, ptr::null_mut()) };
-    check("sigaction", returned.into(), || format!("signal {signal}")).map(drop)
+    // The kernel's structure: the disposition, then flags, restorer and mask, none of which matters without a handler.
+    let action: [usize; 4] = [disposition, 0, 0, 0];
+    // SAFETY: `action` has the size of the kernel's structure and carries SIG_DFL or SIG_IGN, never a function that
+    // could run in a signal handler; a null old action is not written. 8 is the size of the kernel's signal set.
+    let returned = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigaction,
+            signal,
+            action.as_ptr(),
+            ptr::null_mut::<usize>(),
+            size_of::<u64>(),
+        )
+    };
+    check("rt_sigaction", returned, || format!("signal {signal}")).map(drop)
 }
 
 #[cfg(test)]

@@ -133,8 +133,10 @@ fn execution(findings: &mut Findings) -> io::Result<()> {
             Err(_) => "nothing to execute".to_owned(),
         };
         findings.note(format!("execute.{directory}"), executed);
-        if written.is_ok() {
-            fs::remove_file(&path)?;
+        // Also a part of it, where there is too little room.
+        match fs::remove_file(&path) {
+            Err(error) if written.is_ok() => return Err(error),
+            _ => {}
         }
     }
     Ok(())

@@ -29,8 +29,8 @@ const FILES: &[&str] = &[
 const LINKS: &[&str] = &["cwd", "exe", "root"];
 const DIRECTORIES: &[&str] = &["cwd", "fd", "map_files", "ns", "root", "task/1/fd"];
 
-/// PTRACE_ATTACH and PTRACE_SEIZE, ptrace(2).
-const ATTACH: &[(&str, i64)] = &[("attach", 16), ("seize", 0x4206)];
+/// PTRACE_SEIZE, which unlike PTRACE_ATTACH does not stop who is traced, ptrace(2).
+const SEIZE: i64 = 0x4206;
 
 pub fn probe(findings: &mut Findings) -> io::Result<()> {
     for file in FILES {
@@ -40,10 +40,12 @@ pub fn probe(findings: &mut Findings) -> io::Result<()> {
         findings.attempt(format!("init.{file}"), read);
     }
     for link in LINKS {
-        findings.attempt(
-            format!("init.{link}"),
-            fs::read_link(format!("/proc/1/{link}")),
+        let target = fs::read_link(format!("/proc/1/{link}"));
+        let target = target.map_or_else(
+            |error| super::name(&error),
+            |target| target.display().to_string(),
         );
+        findings.note(format!("init.{link}"), target);
     }
     for directory in DIRECTORIES {
         let listed = fs::read_dir(format!("/proc/1/{directory}"));
@@ -74,10 +76,8 @@ pub fn probe(findings: &mut Findings) -> io::Result<()> {
 }
 
 fn traced(findings: &mut Findings) -> io::Result<()> {
-    for (name, request) in ATTACH {
-        let arguments = [Number(*request), Number(1), Number(0), Number(0)];
-        findings.call(&format!("init.ptrace.{name}"), libc::SYS_ptrace, &arguments)?;
-    }
+    let seize = [Number(SEIZE), Number(1), Number(0), Number(0)];
+    findings.call("init.ptrace", libc::SYS_ptrace, &seize)?;
     findings.call("ptrace.be_traced", libc::SYS_ptrace, &[Number(0); 4])?;
     let remote = [RemoteIoVec {
         base: 0x1000,

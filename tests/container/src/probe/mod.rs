@@ -30,8 +30,9 @@ pub fn run(words: &[&str]) -> Answer {
 fn probe() -> io::Result<()> {
     let mut findings = Findings::default();
     for group in [
-        identity::probe,
+        // First, because it counts processes and descriptors: what the others try may leave some for a moment.
         process::probe,
+        identity::probe,
         mounts::probe,
         files::probe,
         devices::probe,

@@ -7,7 +7,10 @@ use std::{
 
 use nix::libc;
 
-use super::{Findings, call::Number};
+use super::{
+    Findings,
+    call::{Bytes, Number},
+};
 
 /// Name, family, kind and protocol, address_families(7).
 const SOCKETS: &[(&str, i32, i32, i32)] = &[
@@ -59,7 +62,9 @@ pub fn probe(findings: &mut Findings) -> io::Result<()> {
         let arguments = [*family, *kind, *protocol].map(|number| Number(i64::from(number)));
         findings.call(&format!("socket.{name}"), libc::SYS_socket, &arguments)?;
     }
-    let pair = [libc::AF_INET, libc::SOCK_STREAM, 0].map(|number| Number(i64::from(number)));
+    let [family, kind, protocol] =
+        [libc::AF_INET, libc::SOCK_STREAM, 0].map(|number| Number(i64::from(number)));
+    let pair = [family, kind, protocol, Bytes(&[0; 8])];
     findings.call("socket.inet_pair", libc::SYS_socketpair, &pair)?;
 
     let table = fs::read_to_string("/proc/net/dev")?;

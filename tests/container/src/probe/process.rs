@@ -6,26 +6,6 @@ use nix::{libc, unistd};
 
 use super::{Findings, call::Number, outcome};
 
-/// Limits of `/proc/self/limits` in the order in which the kernel lists them, by the names of getrlimit(2).
-const LIMITS: &[(&str, &str)] = &[
-    ("Max cpu time", "cpu"),
-    ("Max file size", "fsize"),
-    ("Max data size", "data"),
-    ("Max stack size", "stack"),
-    ("Max core file size", "core"),
-    ("Max resident set", "rss"),
-    ("Max processes", "nproc"),
-    ("Max open files", "nofile"),
-    ("Max locked memory", "memlock"),
-    ("Max address space", "as"),
-    ("Max file locks", "locks"),
-    ("Max pending signals", "sigpending"),
-    ("Max msgqueue size", "msgqueue"),
-    ("Max nice priority", "nice"),
-    ("Max realtime priority", "rtprio"),
-    ("Max realtime timeout", "rttime"),
-];
-
 pub fn probe(findings: &mut Findings) -> io::Result<()> {
     session(findings)?;
     descriptors(findings)?;
@@ -127,19 +107,16 @@ fn environment(findings: &mut Findings) {
 
 fn limits(findings: &mut Findings) -> io::Result<()> {
     let text = fs::read_to_string("/proc/self/limits")?;
-    for (line, name) in LIMITS {
-        let found = text.lines().find_map(|text| text.strip_prefix(line));
-        let words: Vec<&str> = found
-            .unwrap_or_default()
-            .split_whitespace()
-            .take(2)
-            .collect();
-        findings.note(format!("rlimit.{name}"), words.join(":"));
+    for line in text.lines().skip(1) {
+        // "Max open files            1024                 4096                 files"
+        let (name, values) = line.split_once("  ").unwrap_or((line, ""));
+        let values: Vec<&str> = values.split_whitespace().take(2).collect();
+        findings.note(format!("limit.{name}"), values.join(":"));
     }
     // RLIMIT_NPROC and RLIMIT_NOFILE to no limit, setrlimit(2).
     for (name, kind) in [("nproc", 6), ("nofile", 7), ("memlock", 8)] {
         let unlimited = super::call::Bytes(&[0xff; 16]);
-        let check = format!("rlimit.{name}.lift");
+        let check = format!("lift_limit.{name}");
         findings.call(
             &check,
             libc::SYS_prlimit64,

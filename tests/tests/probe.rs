@@ -1,0 +1,232 @@
+//! What a container can see and may do, from the inside: five manifests, more than two hundred checks each, and each
+//! check has exactly the value that is expected.
+//!
+//! The expected values are data, in `probe/`: `minimal.expected` is complete, the others hold what differs from it, and
+//! `vm.expected` holds, by manifest, what differs again in the virtual machine, whose kernel is another one. A line is
+//! `CHECK = VALUE`; `VALUE | VALUE` where the configuration of the kernel decides and each of them is safe; `- CHECK`
+//! for a check that this manifest does not have.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use northstar_tests::{Package, Site};
+use serde_json::{Value, json};
+
+/// Least number of checks of a manifest.
+const CHECKS: usize = 120;
+
+const MINIMAL: &str = include_str!("probe/minimal.expected");
+const VM: &str = include_str!("probe/vm.expected");
+
+type Document = BTreeMap<String, String>;
+
+#[test]
+fn minimal_manifest_gives_the_minimum() {
+    check("minimal", "", &Site::new(), &probe());
+}
+
+#[test]
+fn every_mount_and_gift_is_exactly_what_was_asked_for() {
+    let site = Site::new();
+    let shared = site.path().join("shared");
+    fs::create_dir(&shared).expect("a directory can be made");
+    std::os::unix::fs::chown(&shared, Some(1000), Some(1000)).expect("root may give it away");
+    let bind = |options: &str| {
+        let host = shared.display();
+        format!("{{type: bind, host: {host}, options: '{options}'}}")
+    };
+    let resource = "{type: resource, name: message, version: '*', dir: /, options: noexec}";
+    site.pack(&Package::resource("message", "0.0.1", "text", "hello"));
+    let package = probe()
+        .mount("/sys", "{type: sysfs}")
+        .mount("/tmp", "{type: tmpfs, size: 16MiB}")
+        .mount("/data", "{type: persist}")
+        .mount("/bind-ro", &bind(""))
+        .mount("/bind-rw", &bind("rw,nosuid,nodev,noexec"))
+        .mount("/res", resource)
+        .mount("/run/sockets", "{type: sockets}")
+        .field("console: {permissions: [ident]}")
+        .field("sockets: {hello: {type: stream, mode: 0o600, uid: 1000, gid: 1000}}")
+        .field("rlimits: {nofile: {soft: 100, hard: 200}, core: {soft: 0, hard: 0}}")
+        .field("sched: {policy: !batch {nice: 5}}")
+        .field("env: {THREADS: 4}");
+    let expected = include_str!("probe/everything.expected");
+    check("everything", expected, &site, &package);
+}
+
+#[test]
+fn granted_capabilities_give_nothing_else() {
+    let package = probe().field(
+        "capabilities: [CAP_DAC_OVERRIDE, CAP_KILL, CAP_MKNOD, CAP_NET_RAW, CAP_SETUID, CAP_SYS_CHROOT, CAP_SYS_PTRACE]",
+    );
+    let expected = include_str!("probe/capabilities.expected");
+    check("capabilities", expected, &Site::new(), &package);
+}
+
+#[test]
+fn default_profile_closes_what_programs_do_not_need() {
+    let package = probe().field("seccomp: {profile: default}");
+    let expected = include_str!("probe/seccomp.expected");
+    check("seccomp", expected, &Site::new(), &package);
+}
+
+#[test]
+fn host_network_opens_the_network_alone() {
+    let package = probe().field("network: host");
+    let expected = include_str!("probe/network.expected");
+    check("network", expected, &Site::new(), &package);
+}
+
+fn probe() -> Package {
+    Package::app("probe", &["probe"])
+}
+
+/// Runs the probe and compares what it observed with what the tables say.
+fn check(manifest: &str, differences: &str, site: &Site, package: &Package) {
+    site.pack(package);
+    let daemon = site.start();
+    let container = package.container();
+    let mut console = daemon.console();
+    console.start_ok(&container);
+    let status = console.expect_exit(&container);
+    let output = daemon.complete_output(&container);
+    assert_eq!(status, json!({"exit": {"code": 0}}), "{}", daemon.log());
+    daemon.stop();
+
+    let observed = normalised(&output.join("\n"));
+    assert!(observed.len() >= CHECKS, "only {} checks", observed.len());
+    let mut expected = Document::new();
+    apply(&mut expected, MINIMAL);
+    apply(&mut expected, differences);
+    if in_virtual_machine() {
+        apply(&mut expected, &section(VM, "all"));
+        apply(&mut expected, &section(VM, manifest));
+    }
+    let wrong = deviations(&expected, &observed);
+    assert!(
+        wrong.is_empty(),
+        "{manifest}: {} of {} checks:\n{}",
+        wrong.len(),
+        observed.len(),
+        wrong.join("\n")
+    );
+}
+
+/// The document of the probe, with what differs from machine to machine put into words.
+fn normalised(output: &str) -> Document {
+    let document: BTreeMap<String, Value> =
+        serde_json::from_str(output).unwrap_or_else(|error| panic!("{error}:\n{output}"));
+    document
+        .into_iter()
+        .map(|(check, value)| {
+            let value = value.as_str().expect("observations are strings").to_owned();
+            let value = in_words(&check, value);
+            (check, value)
+        })
+        .collect()
+}
+
+fn in_words(check: &str, value: String) -> String {
+    let either =
+        |is_hosts: bool, word: &str, other: String| if is_hosts { word.to_owned() } else { other };
+    if let Some(namespace) = check.strip_prefix("ns.").filter(|name| !name.contains('.')) {
+        let name = namespace.trim_end_matches("_for_children");
+        let host = fs::read_link(format!("/proc/self/ns/{name}")).expect("a namespace has a link");
+        return either(host == Path::new(&value), "host", "private".to_owned());
+    }
+    if let Some(limit) = check.strip_prefix("limit.") {
+        return either(value == own_limit(limit), "inherited", value);
+    }
+    match check {
+        // The kind of a file system of the host is the host's business.
+        "mount./bind-ro" | "mount./bind-rw" | "mount./data" | "mount./run/sockets" => {
+            let (_, options) = value.split_once(' ').unwrap_or_default();
+            format!("host's {options}")
+        }
+        "process.hostname" => {
+            let host =
+                fs::read_to_string("/proc/sys/kernel/hostname").expect("the host has a name");
+            either(host.trim_end() == value, "of the host", value)
+        }
+        "network.interfaces" => {
+            either(value != "lo" && value == interfaces(), "of the host", value)
+        }
+        _ => value,
+    }
+}
+
+/// The limit of this process, which the daemon and its containers inherit; `name` as in `/proc/self/limits`.
+fn own_limit(name: &str) -> String {
+    let limits = fs::read_to_string("/proc/self/limits").expect("a process has limits");
+    let line = limits.lines().find_map(|line| line.strip_prefix(name));
+    let line = line.unwrap_or_else(|| panic!("there is no limit called {name}"));
+    line.split_whitespace()
+        .take(2)
+        .collect::<Vec<_>>()
+        .join(":")
+}
+
+fn interfaces() -> String {
+    let table = fs::read_to_string("/proc/net/dev").expect("the host has interfaces");
+    let names = table
+        .lines()
+        .filter_map(|line| Some(line.split_once(':')?.0.trim()));
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    names.join(",")
+}
+
+/// The virtual machine names itself.
+fn in_virtual_machine() -> bool {
+    fs::read_to_string("/proc/sys/kernel/hostname")
+        .is_ok_and(|name| name.trim_end() == "northstar-vm")
+}
+
+/// The lines below `[NAME]`.
+fn section(text: &str, name: &str) -> String {
+    let header = format!("[{name}]");
+    text.lines()
+        .skip_while(|line| *line != header)
+        .skip(1)
+        .take_while(|line| !line.starts_with('['))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// Puts the lines of a table over what is expected so far.
+fn apply(expected: &mut Document, table: &str) {
+    for line in table
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+    {
+        if let Some(check) = line.strip_prefix("- ") {
+            assert!(
+                expected.remove(check).is_some(),
+                "there is no {check} to leave out"
+            );
+        } else {
+            let (check, value) = line
+                .split_once(" = ")
+                .unwrap_or_else(|| panic!("no value: {line}"));
+            expected.insert(check.to_owned(), value.to_owned());
+        }
+    }
+}
+
+/// What differs, in the words of a table that would expect it.
+fn deviations(expected: &Document, observed: &Document) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (check, value) in observed {
+        let allowed = expected.get(check);
+        if !allowed.is_some_and(|allowed| allowed.split(" | ").any(|allowed| allowed == value)) {
+            let allowed = allowed.map_or("absent", String::as_str);
+            wrong.push(format!("# expected {allowed}\n{check} = {value}"));
+        }
+    }
+    for check in expected
+        .keys()
+        .filter(|check| !observed.contains_key(*check))
+    {
+        wrong.push(format!("- {check}"));
+    }
+    wrong
+}
