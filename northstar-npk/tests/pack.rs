@@ -5,16 +5,18 @@
 mod common;
 
 use std::fs::{self, File};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use common::Workshop;
-use northstar_manifest::{Manifest, ManifestError};
+use northstar_manifest::{Manifest, WriteError};
 use northstar_npk::pack::{PackError, PackOptions, Warning, pack, pack_clones};
-use northstar_npk::squashfs::{Compression, Entry, EntryKind, SquashfsError, list};
+use northstar_npk::progress::{Progress, Stage};
+use northstar_npk::squashfs::{Compression, Entry, EntryKind, SquashfsError, Xattrs, list};
 use northstar_npk::{OpenError, Package, verity};
 
-const ALL: [Compression; 3] = [Compression::None, Compression::Gzip, Compression::Zstd];
+const ALL: [Compression; 6] = Compression::ALL;
 
 const MOUNTS: &str = "\
 name: mounts
@@ -295,23 +297,6 @@ fn fields_that_0_9_2_does_not_read_are_warned_of() {
     assert_eq!(plain.warnings, []);
 }
 
-#[test]
-fn extended_attributes_are_warned_of() {
-    let workshop = Workshop::new();
-    let root = tree(&workshop);
-    let flags = rustix::fs::XattrFlags::empty();
-    rustix::fs::setxattr(root.join("init"), "user.colour", b"red", flags)
-        .expect("a temporary directory with extended attributes");
-    let packed = workshop.pack(MOUNTS, Some(&root), Compression::Gzip);
-    assert_eq!(
-        packed.warnings,
-        [Warning::AttributeDropped {
-            path: "init".into(),
-            attribute: "user.colour".to_owned()
-        }]
-    );
-}
-
 /// What packing fails with, after which only the tree is left in the directory.
 fn failure(workshop: &Workshop, yaml: &str, root: &Path) -> PackError {
     let manifest = manifest(yaml);
@@ -375,9 +360,155 @@ fn a_manifest_that_is_too_large_is_an_error() {
     let error = pack(&options(&workshop, &manifest), &path).unwrap_err();
     assert!(matches!(
         error,
-        PackError::Manifest(ManifestError::TooLarge { .. })
+        PackError::ManifestYaml(WriteError::TooLarge { size, .. }) if size > 65_536
     ));
     assert!(!path.exists());
+}
+
+#[test]
+fn extended_attributes_are_refused_or_dropped() {
+    let workshop = Workshop::new();
+    let root = tree(&workshop);
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(root.join("init"), "user.colour", b"red", flags)
+        .expect("a temporary directory with extended attributes");
+    let error = failure(&workshop, MOUNTS, &root);
+    assert!(matches!(
+        error,
+        PackError::Squashfs(SquashfsError::ExtendedAttribute { path, attribute })
+            if path == Path::new("init") && attribute == "user.colour"
+    ));
+    let manifest = manifest(MOUNTS);
+    let options = PackOptions {
+        root: Some(&root),
+        xattrs: Xattrs::Drop,
+        ..options(&workshop, &manifest)
+    };
+    let packed = pack(&options, workshop.directory.path()).unwrap();
+    let dropped = Warning::AttributeDropped {
+        path: "init".into(),
+        attribute: "user.colour".to_owned(),
+    };
+    assert_eq!(packed.warnings, [dropped]);
+}
+
+#[test]
+fn additional_files_are_in_the_image() {
+    let workshop = Workshop::new();
+    let root = tree(&workshop);
+    let manifest = manifest(MOUNTS);
+    let with = |path: &str, out: &Path| {
+        let extra = [(PathBuf::from(path), b"{}".to_vec())];
+        let options = PackOptions {
+            root: Some(&root),
+            extra: &extra,
+            ..options(&workshop, &manifest)
+        };
+        pack(&options, out)
+    };
+    for path in ["usr/share/sbom.json", "/sbom.json", "/etc//more"] {
+        let packed = with(path, &workshop.path("extra.npk")).unwrap();
+        let files = files(&packed.path);
+        let wanted = Path::new("/").join(path);
+        let entry = files.iter().find(|entry| entry.path == wanted).unwrap();
+        assert_eq!(entry.kind, EntryKind::File { size: 2 });
+        assert_eq!((entry.mode, entry.uid, entry.gid), (0o644, 1234, 4321));
+    }
+    let out = workshop.path("refused.npk");
+    for path in ["", "/", "../up", "/etc/../init"] {
+        assert!(
+            matches!(
+                with(path, &out),
+                Err(PackError::Squashfs(SquashfsError::ExtraPath { path: found }))
+                    if found == Path::new(path)
+            ),
+            "{path}"
+        );
+    }
+    for (path, existing) in [("init", "/init"), ("/init/x", "/init"), ("etc", "/etc")] {
+        assert!(
+            matches!(
+                with(path, &out),
+                Err(PackError::Squashfs(SquashfsError::ExtraExists { existing: found, .. }))
+                    if found == Path::new(existing)
+            ),
+            "{path}"
+        );
+    }
+    assert!(!out.exists());
+}
+
+#[test]
+fn block_sizes_are_those_of_squashfs() {
+    let workshop = Workshop::new();
+    let root = tree(&workshop);
+    let manifest = manifest(MOUNTS);
+    let with = |block_size| {
+        let options = PackOptions {
+            root: Some(&root),
+            block_size: Some(block_size),
+            ..options(&workshop, &manifest)
+        };
+        pack(&options, workshop.directory.path())
+    };
+    for size in [0, 2048, 4097, 2 << 20] {
+        assert!(matches!(
+            with(size),
+            Err(PackError::Squashfs(SquashfsError::BlockSize { size: found })) if found == size
+        ));
+    }
+    for size in [4096, 65_536, 1 << 20] {
+        let packed = with(size).unwrap();
+        let file = File::open(&packed.path).unwrap();
+        let offset = Package::open(&file, None).unwrap().image().offset;
+        // Where the superblock has it: after magic, inode count and time.
+        let mut field = [0; 4];
+        file.read_exact_at(&mut field, offset + 12).unwrap();
+        assert_eq!(u32::from_le_bytes(field), size);
+    }
+}
+
+/// How far packing came, as it told.
+fn told(options: &PackOptions<'_>, out: &Path) -> Vec<Progress> {
+    let told = Mutex::new(Vec::new());
+    let tell = |progress| told.lock().unwrap().push(progress);
+    let options = PackOptions {
+        progress: Some(&tell),
+        ..*options
+    };
+    pack(&options, out).unwrap();
+    told.into_inner().unwrap()
+}
+
+#[test]
+fn progress_reaches_the_end_of_every_stage_in_order() {
+    let workshop = Workshop::new();
+    let root = tree(&workshop);
+    fs::write(root.join("large"), vec![7; 3_000_000]).unwrap();
+    let manifest = manifest(MOUNTS);
+    let options = PackOptions {
+        root: Some(&root),
+        compression: Compression::None,
+        ..options(&workshop, &manifest)
+    };
+    let told = told(&options, workshop.directory.path());
+    let stages: Vec<_> = told.chunk_by(|a, b| a.stage == b.stage).collect();
+    let expected = [
+        (Stage::Scan, 0),
+        (Stage::Image, 3_200_007),
+        (Stage::HashTree, 0),
+        (Stage::Archive, 0),
+        (Stage::Check, 3_200_007),
+    ];
+    assert_eq!(stages.len(), expected.len());
+    for (reports, (stage, total)) in stages.into_iter().zip(expected) {
+        let last = reports.last().unwrap();
+        assert_eq!(last.stage, stage);
+        assert!(reports.is_sorted_by_key(|report| report.done));
+        assert!(total == 0 || last.total == total, "{last:?}");
+        assert!(last.total == 0 || last.done == last.total, "{last:?}");
+        assert!(last.done > 0, "{last:?}");
+    }
 }
 
 #[test]

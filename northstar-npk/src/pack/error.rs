@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use northstar_manifest::{Difference, ManifestError};
+use northstar_manifest::{Difference, ManifestError, WriteError};
 
 use crate::archive::ArchiveError;
 use crate::package::OpenError;
@@ -19,6 +19,18 @@ pub enum Warning {
     DeviceDropped {
         /// Path in the tree.
         path: PathBuf,
+    },
+    /// A socket of the tree was left out: in an image nobody listens on it.
+    #[error("socket {} is left out", path.display())]
+    SocketDropped {
+        /// Path in the tree.
+        path: PathBuf,
+    },
+    /// SELinux labels were left out: the daemon mounts images with a label of their own.
+    #[error("SELinux labels of {files} files are left out")]
+    LabelsDropped {
+        /// How many files have one.
+        files: u64,
     },
     /// An extended attribute was left out.
     #[error("extended attribute {attribute} of {} is left out", path.display())]
@@ -37,15 +49,15 @@ pub enum Warning {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PackError {
-    /// The manifest cannot be written as YAML, or does not read back.
+    /// The manifest does not read back.
     #[error("invalid manifest")]
-    Manifest(#[source] ManifestError),
+    Manifest(#[source] Box<ManifestError>),
     /// The manifest changes when it is written and read.
     #[error("manifest does not read back as it was written")]
     ManifestDiffers,
-    /// The manifest cannot be written as YAML.
-    #[error("failed to write the manifest as YAML")]
-    ManifestYaml(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The manifest cannot be written as YAML, or is too large when it is.
+    #[error("failed to write the manifest")]
+    ManifestYaml(#[from] WriteError),
     /// The number of clones makes a name that is too long.
     #[error("invalid name for a clone")]
     CloneName(#[from] northstar_manifest::InvalidName),
@@ -60,7 +72,7 @@ pub enum PackError {
     Archive(#[from] ArchiveError),
     /// The finished package does not open.
     #[error("the written package is not valid")]
-    Check(#[from] OpenError),
+    Check(#[source] Box<OpenError>),
     /// A file cannot be written.
     #[error("failed to write {}", path.display())]
     Write {

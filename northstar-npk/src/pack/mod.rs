@@ -20,7 +20,7 @@ use crate::limits::BLOCK_U64;
 use crate::package::Package;
 use crate::progress::{Counter, Stage};
 use crate::signature::Hash;
-use crate::squashfs::{self, Attributes, Expected, Tree, Written};
+use crate::squashfs::{self, Attributes, BlockSize, Expected, Scan, Tree};
 use crate::staging::{self, Staging};
 use crate::verity::{self, Tree as HashTree};
 
@@ -72,7 +72,8 @@ struct Built {
     tree: Tree,
     attributes: Attributes,
     file: File,
-    written: Written,
+    /// Bytes of the image.
+    size: u64,
     hashes: Option<HashTree>,
     warnings: Vec<Warning>,
 }
@@ -82,11 +83,7 @@ fn build(options: &PackOptions<'_>, scratch: &Path) -> Result<Built, PackError> 
     let manifest = options.manifest;
     let differences = manifest.differences().into_iter();
     let mut warnings: Vec<_> = differences.map(Warning::Compatibility).collect();
-    let mut tree = match options.root {
-        Some(root) => Tree::read(root, &mut warnings)?,
-        None => Tree::empty(),
-    };
-    tree.add_mount_points(manifest)?;
+    let tree = tree(options, &mut warnings)?;
 
     let attributes = Attributes {
         uid: manifest.uid,
@@ -97,11 +94,15 @@ fn build(options: &PackOptions<'_>, scratch: &Path) -> Result<Built, PackError> 
         path: scratch.to_owned(),
         source,
     })?;
-    let written = squashfs::write(&tree, attributes, options.compression, &file)?;
+    let block_size = BlockSize::new(options.block_size)?;
+    let counter = Counter::new(options.progress, Stage::Image, tree.size());
+    let blocks = (options.compression, block_size);
+    let size = squashfs::write(&tree, attributes, blocks, &file, &counter)?;
+    counter.finish();
     let hashes = match options.key {
         Some(_) => {
-            let counter = Counter::new(options.progress, Stage::HashTree, written.size);
-            let tree = verity::build(&file, 0, written.size / BLOCK_U64, &counter)?;
+            let counter = Counter::new(options.progress, Stage::HashTree, size);
+            let tree = verity::build(&file, 0, size / BLOCK_U64, &counter)?;
             counter.finish();
             Some(tree)
         }
@@ -111,10 +112,30 @@ fn build(options: &PackOptions<'_>, scratch: &Path) -> Result<Built, PackError> 
         tree,
         attributes,
         file,
-        written,
+        size,
         hashes,
         warnings,
     })
+}
+
+/// What goes into the image.
+fn tree(options: &PackOptions<'_>, warnings: &mut Vec<Warning>) -> Result<Tree, PackError> {
+    let counter = Counter::new(options.progress, Stage::Scan, 0);
+    let scan = Scan {
+        xattrs: Some(options.xattrs),
+        warnings,
+        counter: &counter,
+    };
+    let mut tree = match options.root {
+        Some(root) => Tree::read(root, scan)?,
+        None => Tree::empty(),
+    };
+    for (path, content) in options.extra {
+        tree.add_file(path, content)?;
+    }
+    tree.add_mount_points(options.manifest)?;
+    counter.finish();
+    Ok(tree)
 }
 
 /// Puts a package around the image and checks it.
@@ -130,7 +151,7 @@ fn assemble_one(
         source,
     };
     let yaml = yaml(manifest)?;
-    let size = built.written.size;
+    let size = built.size;
     let signature = match (options.key, &built.hashes) {
         (Some(key), Some(tree)) => Some(assemble::hashes(&yaml, tree.root_hash, size).sign(key)),
         _ => None,
@@ -157,11 +178,8 @@ fn assemble_one(
 
 /// The manifest as it is packed, which is known to load and to say the same.
 fn yaml(manifest: &Manifest) -> Result<Vec<u8>, PackError> {
-    let yaml = manifest
-        .to_yaml()
-        .map_err(|error| PackError::ManifestYaml(error.into()))?
-        .into_bytes();
-    let read = Manifest::from_yaml(&yaml).map_err(PackError::Manifest)?;
+    let yaml = manifest.to_yaml()?.into_bytes();
+    let read = Manifest::from_yaml(&yaml).map_err(|error| PackError::Manifest(Box::new(error)))?;
     match read == *manifest {
         true => Ok(yaml),
         false => Err(PackError::ManifestDiffers),
@@ -171,13 +189,15 @@ fn yaml(manifest: &Manifest) -> Result<Vec<u8>, PackError> {
 /// Opens the written package as the daemon will, and reads all of its image. Returns its size.
 fn check(file: &File, options: &PackOptions<'_>, built: &Built) -> Result<u64, PackError> {
     let key = options.key.map(SecretKey::public);
-    let package: Package = assemble::check(file, key.as_ref())?;
+    let package: Package =
+        assemble::check(file, key.as_ref()).map_err(|error| PackError::Check(Box::new(error)))?;
     let expected = Expected {
         tree: &built.tree,
         attributes: built.attributes,
-        written: &built.written,
     };
-    squashfs::check(file, package.image(), expected)?;
+    let counter = Counter::new(options.progress, Stage::Check, built.tree.size());
+    squashfs::check(file, package.image(), expected, &counter)?;
+    counter.finish();
     let metadata = file.metadata().map_err(|source| ArchiveError::Read {
         what: "file size",
         offset: 0,

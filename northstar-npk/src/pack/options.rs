@@ -1,13 +1,13 @@
 //! What to pack, and how.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use northstar_manifest::Manifest;
 
 use crate::key::SecretKey;
 use crate::progress::Report;
-use crate::squashfs::Compression;
+use crate::squashfs::{Compression, Xattrs};
 
 /// What to pack, and how.
 ///
@@ -20,8 +20,15 @@ pub struct PackOptions<'a> {
     pub root: Option<&'a Path>,
     /// Signs the package; without it the package is not signed and has no hash tree.
     pub key: Option<&'a SecretKey>,
+    /// Files that go into the image beside those of the directory, of mode 0644, by their path in it.
+    pub extra: &'a [(PathBuf, Vec<u8>)],
     /// Compression of the image.
     pub compression: Compression,
+    /// How many bytes of a file are compressed together: a power of two from 4 KiB to 1 MiB.
+    /// `None` is 128 KiB.
+    pub block_size: Option<u32>,
+    /// What happens with files that have extended attributes.
+    pub xattrs: Xattrs,
     /// Time of last modification of every file in seconds since 1970.
     ///
     /// Command lines take it from the environment variable `SOURCE_DATE_EPOCH` and else use 0.
@@ -37,7 +44,10 @@ impl<'a> PackOptions<'a> {
             manifest,
             root: None,
             key: None,
+            extra: &[],
             compression: Compression::default(),
+            block_size: None,
+            xattrs: Xattrs::default(),
             mtime: 0,
             progress: None,
         }
@@ -50,7 +60,10 @@ impl fmt::Debug for PackOptions<'_> {
             .field("manifest", &self.manifest.container())
             .field("root", &self.root)
             .field("key", &self.key)
+            .field("extra", &self.extra.len())
             .field("compression", &self.compression)
+            .field("block_size", &self.block_size)
+            .field("xattrs", &self.xattrs)
             .field("mtime", &self.mtime)
             .finish_non_exhaustive()
     }

@@ -9,127 +9,166 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use backhand::{FilesystemReader, InnerNode, Node as ImageNode, SquashfsFileReader};
-use sha2::{Digest, Sha256};
 
+use super::parallel::on_all_cores;
 use super::read::{entry, open};
-use super::write::{Attributes, Written};
-use super::{EntryKind, Node, NodeKind, SquashfsError, Tree};
+use super::source::Source;
+use super::{Attributes, EntryKind, Node, NodeKind, SquashfsError, Tree};
 use crate::package::Image;
-use crate::signature::Hash;
-
-/// Size and hash of the content of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Content {
-    pub size: u64,
-    pub hash: Hash,
-}
+use crate::progress::Counter;
 
 /// What an image has to hold.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Expected<'a> {
     pub tree: &'a Tree,
     pub attributes: Attributes,
-    pub written: &'a Written,
 }
 
-/// Reads all of an image back and compares it with what went into it.
+/// What is not as it should be, if anything.
+type Difference = Option<&'static str>;
+
+/// Reads all of an image back and compares it with what went into it, contents with the files they
+/// came from.
 pub(crate) fn check(
     file: &File,
     image: &Image,
     expected: Expected<'_>,
+    counter: &Counter<'_>,
 ) -> Result<(), SquashfsError> {
     let reader = open(file, image)?;
     let nodes = expected.tree.0.iter();
     let mut left: BTreeMap<&Path, &Node> =
         nodes.map(|(path, node)| (path.as_path(), node)).collect();
-    for found in reader.files() {
+    let mut contents = Vec::new();
+    for (index, found) in reader.files().enumerate() {
         let path = found.fullpath.strip_prefix("/").unwrap_or(&found.fullpath);
         let difference = match left.remove(path) {
             None => Some("there is no such file"),
-            Some(node) => difference(&reader, found, (path, node), expected)?,
+            Some(node) => {
+                if let NodeKind::File(source) = &node.kind {
+                    contents.push((index, source));
+                }
+                difference(found, node, expected.attributes)
+            }
         };
-        if let Some(what) = difference {
-            return Err(SquashfsError::Differs {
-                path: found.fullpath.clone(),
-                what,
-            });
-        }
+        differs(&found.fullpath, difference)?;
     }
-    match left.first_key_value() {
+    if let Some((path, _)) = left.first_key_value() {
+        differs(&Path::new("/").join(path), Some("the file is missing"))?;
+    }
+    drop(reader);
+    compare_contents(file, image, &contents, counter)
+}
+
+fn differs(path: &Path, difference: Difference) -> Result<(), SquashfsError> {
+    match difference {
         None => Ok(()),
-        Some((path, _)) => Err(SquashfsError::Differs {
-            path: Path::new("/").join(path),
-            what: "the file is missing",
+        Some(what) => Err(SquashfsError::Differs {
+            path: path.to_owned(),
+            what,
         }),
     }
 }
 
-/// What of `found` is not as it was put in, if anything.
+/// What of `found` but its content is not as it was put in.
 fn difference(
-    reader: &FilesystemReader<'_>,
     found: &ImageNode<SquashfsFileReader>,
-    (path, node): (&Path, &Node),
-    expected: Expected<'_>,
-) -> Result<Option<&'static str>, SquashfsError> {
+    node: &Node,
+    attributes: Attributes,
+) -> Difference {
     let entry = entry(found);
-    let attributes = Attributes {
+    let found = Attributes {
         uid: entry.uid,
         gid: entry.gid,
         mtime: entry.mtime,
     };
-    if attributes != expected.attributes {
-        return Ok(Some("owner or time"));
+    if found != attributes {
+        return Some("owner or time");
     }
-    if entry.mode != node.mode {
-        return Ok(Some("mode"));
-    }
-    let same = match (&node.kind, entry.kind, &found.inner) {
-        (NodeKind::Directory, EntryKind::Directory, _) => true,
-        (NodeKind::Symlink(to), EntryKind::Symlink { target }, _) => *to == target,
-        (NodeKind::Fifo, EntryKind::Fifo, _) => true,
-        (NodeKind::Socket, EntryKind::Socket, _) => true,
+    let same = match (&node.kind, &entry.kind) {
+        (NodeKind::Directory, EntryKind::Directory) => true,
+        // All links have the same mode.
+        (NodeKind::Symlink(to), EntryKind::Symlink { target }) if to == target => return None,
+        (NodeKind::Fifo, EntryKind::Fifo) => true,
         (
-            &NodeKind::CharacterDevice { major, minor },
+            NodeKind::CharacterDevice { major, minor },
             EntryKind::CharacterDevice { major: a, minor: b },
-            _,
         ) => (major, minor) == (a, b),
-        (NodeKind::File(_), EntryKind::File { .. }, InnerNode::File(file)) => {
-            let content = content(reader, file, &found.fullpath)?;
-            expected.written.contents.get(path) == Some(&content)
-        }
+        (NodeKind::File(_), EntryKind::File { .. }) => true,
         _ => false,
     };
-    Ok((!same).then_some("type or content"))
+    match (same, entry.mode == node.mode) {
+        (false, _) => Some("type"),
+        (_, false) => Some("mode"),
+        _ => None,
+    }
 }
 
-fn content(
+/// Compares contents on all cores, each with a reader of its own: one reader serves one thread at
+/// a time.
+fn compare_contents(
+    file: &File,
+    image: &Image,
+    contents: &[(usize, &Source)],
+    counter: &Counter<'_>,
+) -> Result<(), SquashfsError> {
+    on_all_cores(
+        contents,
+        || open(file, image),
+        |reader, &(index, source)| {
+            let Some(found) = reader.root.nodes.get(index) else {
+                return Ok(());
+            };
+            let InnerNode::File(inside) = &found.inner else {
+                return differs(&found.fullpath, Some("type"));
+            };
+            let same = same_content(reader, inside, &found.fullpath, source, counter)?;
+            differs(&found.fullpath, (!same).then_some("content"))
+        },
+    )
+}
+
+fn same_content(
     reader: &FilesystemReader<'_>,
-    file: &SquashfsFileReader,
+    inside: &SquashfsFileReader,
     path: &Path,
-) -> Result<Content, SquashfsError> {
-    let failed = |source| SquashfsError::ReadFile {
-        path: path.to_owned(),
-        source,
-    };
-    let mut source = reader
-        .file(file)
-        .reader_checked()
-        .map_err(SquashfsError::Read)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 128 * 1024];
-    let mut size = 0;
+    source: &Source,
+    counter: &Counter<'_>,
+) -> Result<bool, SquashfsError> {
+    let inside = reader.file(inside);
+    let mut inside = inside.reader_checked().map_err(SquashfsError::Read)?;
+    let mut source_reader = source
+        .open()
+        .map_err(|error| source_failed(source, path, error))?;
+    let size = 128 * 1024;
+    let (mut ours, mut theirs) = (Vec::with_capacity(size), Vec::with_capacity(size));
     loop {
-        let read = match source.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(failed(error)),
-        };
-        hasher.update(buffer.get(..read).unwrap_or_default());
-        size += read as u64;
+        let read = fill(&mut inside, &mut ours, size);
+        read.map_err(|source| SquashfsError::ReadFile {
+            path: path.to_owned(),
+            source,
+        })?;
+        fill(&mut source_reader, &mut theirs, size)
+            .map_err(|error| source_failed(source, path, error))?;
+        counter.add(ours.len() as u64);
+        if ours != theirs {
+            return Ok(false);
+        }
+        if ours.is_empty() {
+            return Ok(true);
+        }
     }
-    Ok(Content {
-        size,
-        hash: hasher.finalize().into(),
-    })
+}
+
+/// Reads up to `size` bytes, less only at the end.
+fn fill(reader: &mut impl Read, buffer: &mut Vec<u8>, size: usize) -> io::Result<usize> {
+    buffer.clear();
+    reader.take(size as u64).read_to_end(buffer)
+}
+
+fn source_failed(source: &Source, path: &Path, error: io::Error) -> SquashfsError {
+    match source {
+        Source::File(file) => SquashfsError::source(file, error),
+        Source::Bytes(_) => SquashfsError::source(path, error),
+    }
 }

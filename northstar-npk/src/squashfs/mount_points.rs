@@ -35,11 +35,14 @@ impl Tree {
     pub(crate) fn add_mount_points(&mut self, manifest: &Manifest) -> Result<(), SquashfsError> {
         for (mount_point, mount) in &manifest.mounts {
             let path = relative(mount_point);
-            self.add_parents(&path, mount_point)?;
+            self.add_parents(&path, |path| SquashfsError::MountPointParent {
+                mount_point: mount_point.clone(),
+                path,
+            })?;
             let node = self
                 .0
                 .entry(path.clone())
-                .or_insert_with(|| Node::directory(mode(mount)));
+                .or_insert_with(|| Node::added(mode(mount), NodeKind::Directory));
             match (&node.kind, mount) {
                 (NodeKind::Directory, Mount::Dev) => self.add_devices(&path, has_proc(manifest)),
                 (NodeKind::Directory, _) | (NodeKind::File(_), Mount::Bind { .. }) => {}
@@ -53,17 +56,19 @@ impl Tree {
         Ok(())
     }
 
-    fn add_parents(&mut self, path: &Path, mount_point: &Path) -> Result<(), SquashfsError> {
+    /// Adds what is missing of the directories above `path`.
+    pub(super) fn add_parents(
+        &mut self,
+        path: &Path,
+        in_the_way: impl Fn(PathBuf) -> SquashfsError,
+    ) -> Result<(), SquashfsError> {
         for parent in path.ancestors().skip(1) {
             let node = self
                 .0
                 .entry(parent.to_owned())
-                .or_insert_with(|| Node::directory(0o755));
+                .or_insert_with(|| Node::added(0o755, NodeKind::Directory));
             if node.kind != NodeKind::Directory {
-                return Err(SquashfsError::MountPointParent {
-                    mount_point: mount_point.to_owned(),
-                    path: Path::new("/").join(parent),
-                });
+                return Err(in_the_way(Path::new("/").join(parent)));
             }
         }
         Ok(())
@@ -71,16 +76,15 @@ impl Tree {
 
     fn add_devices(&mut self, directory: &Path, links: bool) {
         for (name, major, minor) in DEVICES {
-            self.0.entry(directory.join(name)).or_insert(Node {
-                mode: 0o666,
-                kind: NodeKind::CharacterDevice { major, minor },
-            });
+            self.0.entry(directory.join(name)).or_insert(Node::added(
+                0o666,
+                NodeKind::CharacterDevice { major, minor },
+            ));
         }
         for (name, target) in LINKS.into_iter().filter(|_| links) {
-            self.0.entry(directory.join(name)).or_insert(Node {
-                mode: 0o777,
-                kind: NodeKind::Symlink(target.into()),
-            });
+            self.0
+                .entry(directory.join(name))
+                .or_insert(Node::added(0o777, NodeKind::Symlink(target.into())));
         }
     }
 }

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs::{self, FileType, Metadata};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::SquashfsError;
+use super::source::Source;
+use super::xattrs::{self, Xattrs};
 use crate::pack::Warning;
+use crate::progress::Counter;
 
 /// What goes into an image, by path relative to its root; the root itself is the empty path.
 ///
@@ -20,37 +23,50 @@ pub(crate) struct Node {
     /// Permission bits, with set-id and sticky bits.
     pub mode: u16,
     pub kind: NodeKind,
+    /// True if it is not from the packed directory.
+    pub added: bool,
+    /// Bytes of a regular file when it was found.
+    pub size: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum NodeKind {
     Directory,
-    /// A regular file with the content of this file.
-    File(PathBuf),
+    File(Source),
     Symlink(PathBuf),
     Fifo,
-    Socket,
-    CharacterDevice {
-        major: u32,
-        minor: u32,
-    },
+    CharacterDevice { major: u32, minor: u32 },
 }
 
 impl Node {
-    pub(crate) fn directory(mode: u16) -> Node {
-        let kind = NodeKind::Directory;
-        Node { mode, kind }
+    /// A file that is not from the packed directory.
+    pub(super) fn added(mode: u16, kind: NodeKind) -> Node {
+        Node {
+            mode,
+            kind,
+            added: true,
+            size: 0,
+        }
     }
+}
+
+/// Reading the directory.
+pub(crate) struct Scan<'a> {
+    /// What happens with extended attributes; `None` if all of them are packed.
+    pub xattrs: Option<Xattrs>,
+    pub warnings: &'a mut Vec<Warning>,
+    pub counter: &'a Counter<'a>,
 }
 
 impl Tree {
     /// A tree with nothing in it but its root.
     pub(crate) fn empty() -> Tree {
-        Tree(BTreeMap::from([(PathBuf::new(), Node::directory(0o755))]))
+        let root = Node::added(0o755, NodeKind::Directory);
+        Tree(BTreeMap::from([(PathBuf::new(), root)]))
     }
 
-    /// Reads the tree below `root`. Device nodes are left out with a warning.
-    pub(crate) fn read(root: &Path, warnings: &mut Vec<Warning>) -> Result<Tree, SquashfsError> {
+    /// Reads the tree below `root`. Device nodes and sockets are left out with a warning.
+    pub(crate) fn read(root: &Path, mut scan: Scan<'_>) -> Result<Tree, SquashfsError> {
         let failed = |source| SquashfsError::Source {
             path: root.to_owned(),
             source,
@@ -63,13 +79,17 @@ impl Tree {
             });
         }
         let mut tree = Tree::empty();
-        let top = Node::directory(mode(&metadata));
-        tree.0.insert(PathBuf::new(), top);
+        let mut labels = 0;
+        let top = scan.node(root, Path::new(""), &metadata, &mut labels)?;
+        tree.0.extend(top.map(|top| (PathBuf::new(), top)));
         let mut directories = vec![PathBuf::new()];
         while let Some(directory) = directories.pop() {
             for name in names(&root.join(&directory))? {
                 let path = directory.join(name);
-                if let Some(node) = read_node(root, &path, warnings)? {
+                let source = root.join(&path);
+                let metadata = fs::symlink_metadata(&source)
+                    .map_err(|error| SquashfsError::source(&source, error))?;
+                if let Some(node) = scan.node(&source, &path, &metadata, &mut labels)? {
                     if node.kind == NodeKind::Directory {
                         directories.push(path.clone());
                     }
@@ -77,15 +97,54 @@ impl Tree {
                 }
             }
         }
+        if labels > 0 {
+            scan.warnings.push(Warning::LabelsDropped { files: labels });
+        }
         Ok(tree)
+    }
+
+    /// Adds a file that is not in the packed directory, of mode 0644.
+    pub(crate) fn add_file(&mut self, path: &Path, content: &[u8]) -> Result<(), SquashfsError> {
+        let relative = path.strip_prefix("/").unwrap_or(path);
+        let plain = |component| matches!(component, Component::Normal(_));
+        if relative.as_os_str().is_empty() || !relative.components().all(plain) {
+            return Err(SquashfsError::ExtraPath {
+                path: path.to_owned(),
+            });
+        }
+        // The components are put together again: a path may be written in more than one way.
+        let relative: PathBuf = relative.components().collect();
+        let collides = |existing| SquashfsError::ExtraExists {
+            path: path.to_owned(),
+            existing,
+        };
+        self.add_parents(&relative, collides)?;
+        if self.0.contains_key(&relative) {
+            return Err(collides(Path::new("/").join(relative)));
+        }
+        let mut node = Node::added(0o644, NodeKind::File(Source::Bytes(content.into())));
+        node.size = content.len() as u64;
+        self.0.insert(relative, node);
+        Ok(())
+    }
+
+    /// The contents of all regular files, in the order of the image.
+    pub(super) fn files(&self) -> Vec<&Source> {
+        let files = self.0.values().filter_map(|node| match &node.kind {
+            NodeKind::File(source) => Some(source),
+            _ => None,
+        });
+        files.collect()
+    }
+
+    /// Bytes of all regular files.
+    pub(crate) fn size(&self) -> u64 {
+        self.0.values().map(|node| node.size).sum()
     }
 }
 
 fn names(directory: &Path) -> Result<Vec<String>, SquashfsError> {
-    let failed = |source| SquashfsError::Source {
-        path: directory.to_owned(),
-        source,
-    };
+    let failed = |error| SquashfsError::source(directory, error);
     let mut names = Vec::new();
     for entry in fs::read_dir(directory).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name();
@@ -93,67 +152,58 @@ fn names(directory: &Path) -> Result<Vec<String>, SquashfsError> {
             path: directory.join(name),
         })?);
     }
-    // Only for warnings in a stable order; the tree sorts itself.
+    // For warnings and errors in a stable order; the tree sorts itself.
     names.sort_unstable();
     Ok(names)
 }
 
-/// The file at `path` below `root`, or nothing if it is one that is not packed.
-fn read_node(
-    root: &Path,
-    path: &Path,
-    warnings: &mut Vec<Warning>,
-) -> Result<Option<Node>, SquashfsError> {
-    let source = root.join(path);
-    let failed = |error| SquashfsError::Source {
-        path: source.clone(),
-        source: error,
-    };
-    let metadata = fs::symlink_metadata(&source).map_err(failed)?;
-    let kind = match metadata.file_type() {
-        kind if is_device(&kind) => {
-            warnings.push(Warning::DeviceDropped {
-                path: path.to_owned(),
-            });
-            return Ok(None);
+impl Scan<'_> {
+    /// The file at `source`, or nothing if it is one that is not packed.
+    fn node(
+        &mut self,
+        source: &Path,
+        path: &Path,
+        metadata: &Metadata,
+        labels: &mut u64,
+    ) -> Result<Option<Node>, SquashfsError> {
+        self.counter.add(1);
+        let path = path.to_owned();
+        let kind = match metadata.file_type() {
+            kind if is_device(&kind) => {
+                self.warnings.push(Warning::DeviceDropped { path });
+                return Ok(None);
+            }
+            kind if kind.is_socket() => {
+                self.warnings.push(Warning::SocketDropped { path });
+                return Ok(None);
+            }
+            kind if kind.is_dir() => NodeKind::Directory,
+            kind if kind.is_symlink() => {
+                let target = fs::read_link(source);
+                NodeKind::Symlink(target.map_err(|error| SquashfsError::source(source, error))?)
+            }
+            kind if kind.is_fifo() => NodeKind::Fifo,
+            _ => NodeKind::File(Source::File(source.to_owned())),
+        };
+        if let Some(policy) = self.xattrs {
+            let lost = xattrs::lost(source, &path, policy)?;
+            *labels += u64::from(lost.label);
+            self.warnings.extend(lost.warnings);
         }
-        kind if kind.is_dir() => NodeKind::Directory,
-        kind if kind.is_symlink() => NodeKind::Symlink(fs::read_link(&source).map_err(failed)?),
-        kind if kind.is_fifo() => NodeKind::Fifo,
-        kind if kind.is_socket() => NodeKind::Socket,
-        _ => NodeKind::File(source.clone()),
-    };
-    for attribute in lost_attributes(&source) {
-        warnings.push(Warning::AttributeDropped {
-            path: path.to_owned(),
-            attribute,
-        });
+        Ok(Some(Node {
+            // Twelve bits, so the narrowing keeps the value.
+            mode: (metadata.mode() & 0o7777) as u16,
+            size: if metadata.is_file() {
+                metadata.len()
+            } else {
+                0
+            },
+            kind,
+            added: false,
+        }))
     }
-    Ok(Some(Node {
-        mode: mode(&metadata),
-        kind,
-    }))
 }
 
 fn is_device(kind: &FileType) -> bool {
     kind.is_char_device() || kind.is_block_device()
-}
-
-fn mode(metadata: &Metadata) -> u16 {
-    // Twelve bits, so the narrowing keeps the value.
-    (metadata.mode() & 0o7777) as u16
-}
-
-/// Extended attributes which have a meaning that the packed file will not have.
-///
-/// SELinux labels are not among them: the daemon mounts images with a label of their own. A file
-/// system without extended attributes has none to lose, so an error here is none.
-fn lost_attributes(path: &Path) -> Vec<String> {
-    let mut list = vec![0; 64 * 1024];
-    let size = rustix::fs::llistxattr(path, &mut list).unwrap_or(0);
-    list.truncate(size);
-    list.split(|&byte| byte == 0)
-        .map(|name| String::from_utf8_lossy(name).into_owned())
-        .filter(|name| !name.is_empty() && name != "security.selinux")
-        .collect()
 }

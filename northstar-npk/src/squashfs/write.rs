@@ -1,101 +1,85 @@
-//! Writing an image.
+//! Writing an image with the library.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Cursor, Read, Seek, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use backhand::compression::Compressor;
+use backhand::compression::{CompressionAction, Compressor, DefaultCompressor};
 use backhand::kind::{Kind, LE_V4_0};
 use backhand::{
     BackhandError, FilesystemCompressor, FilesystemReader, FilesystemWriter, Flags, Id, NodeHeader,
+    SuperBlock,
 };
-use sha2::{Digest, Sha256};
 
-use super::check::Content;
-use super::stored::{self, STORED};
-use super::{Compression, Node, NodeKind, SquashfsError, Tree};
+use super::ahead::{Ahead, Piece};
+use super::codec::Codec;
+use super::source::Source;
+use super::{Attributes, BlockSize, Compression, Node, NodeKind, SquashfsError, Tree};
 use crate::limits::BLOCK_U64;
+use crate::progress::Counter;
 
-/// What all files of an image have in common.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Attributes {
-    pub uid: u32,
-    pub gid: u32,
-    /// Seconds since 1970.
-    pub mtime: u32,
-}
-
-impl Attributes {
-    fn header(self, mode: u16) -> NodeHeader {
-        NodeHeader::new(mode, self.uid, self.gid, self.mtime)
-    }
-}
-
-/// Contents that went into an image, by path.
-pub(super) type Contents = BTreeMap<PathBuf, Content>;
-
-/// An image in a file.
-#[derive(Debug)]
-pub(crate) struct Written {
-    /// Size in bytes, a multiple of 4096.
-    pub size: u64,
-    /// What was read from each file of the tree.
-    pub(super) contents: Contents,
-}
-
-/// Writes `tree` as a squashfs image into the empty file `out`, padded to whole blocks.
+/// Writes `tree` as a squashfs image into the empty file `out`, padded to whole blocks. Returns its
+/// size in bytes.
 pub(crate) fn write(
     tree: &Tree,
     attributes: Attributes,
-    compression: Compression,
+    (compression, block_size): (Compression, BlockSize),
     out: &File,
-) -> Result<Written, SquashfsError> {
-    let contents = RefCell::new(Contents::new());
-    let root = tree.0.get(Path::new("")).map_or(0o755, |root| root.mode);
-    let template = template(attributes.header(root)).map_err(SquashfsError::Write)?;
-    let mut image = FilesystemWriter::from_fs_reader(&template).map_err(SquashfsError::Write)?;
-    configure(&mut image, attributes, compression).map_err(SquashfsError::Write)?;
-    for (path, node) in &tree.0 {
-        push(&mut image, path, node, attributes, &contents).map_err(SquashfsError::Write)?;
+    counter: &Counter<'_>,
+) -> Result<u64, SquashfsError> {
+    let codec = Codec::new(compression, block_size.bytes());
+    let files = tree.files();
+    let ahead = Arc::new(Ahead::new(codec, files.len()));
+    let failure = Mutex::new(None);
+    let written = ahead.run(&files, || {
+        let reading = Reading {
+            ahead: &ahead,
+            counter,
+            failure: &failure,
+        };
+        let _current = Current::set(&ahead);
+        write_files(tree, attributes, codec, out, reading)
+    });
+    // The library reports the bare error, so what it was about is kept aside.
+    let failure = failure.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some((path, source)) = failure {
+        return Err(SquashfsError::Source { path, source });
     }
-    let mut buffered = BufWriter::new(out);
-    let (superblock, used) = image.write(&mut buffered).map_err(SquashfsError::Write)?;
-    buffered.flush().map_err(SquashfsError::WriteFile)?;
-    drop(buffered);
-    drop(image);
-
+    let written = written.map_err(SquashfsError::WriteFile)?;
+    let (superblock, used) = written.map_err(SquashfsError::Write)?;
     let size = used.next_multiple_of(BLOCK_U64);
-    finish(out, superblock.flags, size, compression).map_err(SquashfsError::WriteFile)?;
-    Ok(Written {
-        size,
-        contents: contents.into_inner(),
-    })
+    finish(out, superblock.flags | codec.flags(), size).map_err(SquashfsError::WriteFile)?;
+    Ok(size)
 }
 
-fn configure(
-    image: &mut FilesystemWriter<'_, '_, '_>,
+fn write_files(
+    tree: &Tree,
     attributes: Attributes,
-    compression: Compression,
-) -> Result<(), BackhandError> {
-    let (kind, id) = match compression {
-        Compression::None => (Kind::new_v4(&STORED), Compressor::Gzip),
-        Compression::Gzip => (standard_kind()?, Compressor::Gzip),
-        Compression::Zstd => (standard_kind()?, Compressor::Zstd),
-    };
-    image.set_kind(kind);
-    image.set_compressor(FilesystemCompressor::new(id, None)?);
+    codec: Codec,
+    out: &File,
+    reading: Reading<'_>,
+) -> Result<(SuperBlock, u64), BackhandError> {
+    let root = tree.0.get(Path::new("")).map_or(0o755, |root| root.mode);
+    let template = template(attributes.header(root))?;
+    let mut image = FilesystemWriter::from_fs_reader(&template)?;
+    image.set_kind(Kind::new_v4(&FROM_AHEAD));
+    image.set_block_size(codec.block_size() as u32);
+    image.set_compressor(codec.compressor()?);
+    image.set_emit_compression_options(codec.has_options_in_image());
     image.set_time(attributes.mtime);
     image.set_no_duplicate_files(true);
     // Padding is ours: the library would add a whole block to an image that needs none.
     image.set_no_padding();
-    Ok(())
-}
-
-fn standard_kind() -> Result<Kind, BackhandError> {
-    Kind::from_const(LE_V4_0).map_err(|_| BackhandError::InvalidCompressionOption)
+    for (path, node) in &tree.0 {
+        push(&mut image, path, node, attributes, reading)?;
+    }
+    let mut buffered = BufWriter::with_capacity(256 * 1024, out);
+    let written = image.write(&mut buffered)?;
+    buffered.flush()?;
+    Ok(written)
 }
 
 fn push<'c>(
@@ -103,7 +87,7 @@ fn push<'c>(
     path: &Path,
     node: &Node,
     attributes: Attributes,
-    contents: &'c RefCell<Contents>,
+    reading: Reading<'c>,
 ) -> Result<(), BackhandError> {
     let header = attributes.header(node.mode);
     match &node.kind {
@@ -111,11 +95,10 @@ fn push<'c>(
         NodeKind::Directory if path.as_os_str().is_empty() => Ok(()),
         NodeKind::Directory => image.push_dir(path, header),
         NodeKind::File(source) => {
-            image.push_file(SourceFile::new(path, source, contents), path, header)
+            image.push_file(SourceFile::new(path, source, reading), path, header)
         }
         NodeKind::Symlink(target) => image.push_symlink(target, path, header),
         NodeKind::Fifo => image.push_fifo(path, header),
-        NodeKind::Socket => image.push_socket(path, header),
         NodeKind::CharacterDevice { major, minor } => {
             image.push_char_device(device_number(*major, *minor), path, header)
         }
@@ -129,7 +112,8 @@ fn push<'c>(
 fn template(header: NodeHeader) -> Result<FilesystemReader<'static>, BackhandError> {
     let mut bytes = Cursor::new(Vec::new());
     let mut writer = FilesystemWriter::default();
-    writer.set_kind(standard_kind()?);
+    let kind = Kind::from_const(LE_V4_0).map_err(|_| BackhandError::InvalidCompressionOption)?;
+    writer.set_kind(kind);
     writer.set_compressor(FilesystemCompressor::new(Compressor::Gzip, None)?);
     writer.write(&mut bytes)?;
     bytes.rewind()?;
@@ -147,76 +131,140 @@ fn device_number(major: u32, minor: u32) -> u32 {
     (minor & 0xff) | (major << 8) | ((minor & !0xff) << 12)
 }
 
-/// Completes the image: the flags of a stored one, and zeros up to `size`.
-fn finish(out: &File, flags: u16, size: u64, compression: Compression) -> io::Result<()> {
+/// Completes the image: its flags, and zeros up to `size`.
+fn finish(out: &File, flags: u16, size: u64) -> io::Result<()> {
     const FLAGS_OFFSET: u64 = 24;
-    let mut flags = flags | Flags::NoXattrsInArchive as u16;
-    if compression == Compression::None {
-        flags |= stored::FLAGS;
-    }
+    let flags = flags | Flags::NoXattrsInArchive as u16;
     out.write_all_at(&flags.to_le_bytes(), FLAGS_OFFSET)?;
     out.set_len(size)
 }
 
-/// A file of the tree, opened when its turn comes, so that the number of files is not limited by
-/// that of descriptors. What was read is noted, to compare it with what the image holds.
+/// What all files of the tree are read with.
+#[derive(Clone, Copy)]
+struct Reading<'c> {
+    ahead: &'c Ahead,
+    counter: &'c Counter<'c>,
+    /// The file that could not be read.
+    failure: &'c Mutex<Option<(PathBuf, io::Error)>>,
+}
+
+/// A file of the tree, as the library reads it.
 struct SourceFile<'c> {
     path: PathBuf,
-    source: PathBuf,
-    file: Option<File>,
+    reading: Reading<'c>,
+    piece: Arc<Vec<u8>>,
+    position: usize,
     /// The end was seen. The library asks again after it.
     ended: bool,
-    hasher: Sha256,
-    size: u64,
-    contents: &'c RefCell<Contents>,
 }
 
 impl<'c> SourceFile<'c> {
-    fn new(path: &Path, source: &Path, contents: &'c RefCell<Contents>) -> SourceFile<'c> {
+    fn new(path: &Path, source: &Source, reading: Reading<'c>) -> SourceFile<'c> {
+        let path = match source {
+            Source::File(source) => source,
+            Source::Bytes(_) => path,
+        };
         SourceFile {
             path: path.to_owned(),
-            source: source.to_owned(),
-            file: None,
+            reading,
+            piece: Arc::default(),
+            position: 0,
             ended: false,
-            hasher: Sha256::new(),
-            size: 0,
-            contents,
         }
     }
 
-    fn read_next(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            None => self.file.insert(File::open(&self.source)?),
-        };
-        file.read(buffer)
+    fn next_piece(&self) -> Piece {
+        self.reading.ahead.next_piece().map_err(|error| {
+            let kind = error.kind();
+            let mut failure = self
+                .reading
+                .failure
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            *failure = Some((self.path.clone(), error));
+            kind.into()
+        })
     }
 }
 
 impl Read for SourceFile<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.ended {
-            return Ok(0);
+        if self.position == self.piece.len() && !self.ended {
+            self.piece = self.next_piece()?;
+            self.position = 0;
+            self.ended = self.piece.is_empty();
+            self.reading.counter.add(self.piece.len() as u64);
         }
-        let read = self.read_next(buffer).map_err(|error| match error.kind() {
-            io::ErrorKind::Interrupted => error,
-            // The library reports the bare error, so the path has to travel within it.
-            kind => io::Error::new(kind, format!("{}: {error}", self.source.display())),
-        })?;
-        self.hasher.update(buffer.get(..read).unwrap_or_default());
-        self.size += read as u64;
-        if read == 0 && !buffer.is_empty() {
-            self.ended = true;
-            self.file = None;
-            let content = Content {
-                size: self.size,
-                hash: self.hasher.clone().finalize().into(),
-            };
-            self.contents
-                .borrow_mut()
-                .insert(self.path.clone(), content);
-        }
+        let mut left = self.piece.get(self.position..).unwrap_or_default();
+        let read = left.read(buffer)?;
+        self.position += read;
         Ok(read)
+    }
+}
+
+thread_local! {
+    /// What belongs to the image that this thread writes. The library wants a compressor that lives
+    /// for ever.
+    static CURRENT: RefCell<Option<Arc<Ahead>>> = const { RefCell::new(None) };
+}
+
+/// Sets [`CURRENT`] for its lifetime.
+struct Current;
+
+impl Current {
+    fn set(ahead: &Arc<Ahead>) -> Current {
+        CURRENT.set(Some(Arc::clone(ahead)));
+        Current
+    }
+}
+
+impl Drop for Current {
+    fn drop(&mut self) {
+        CURRENT.set(None);
+    }
+}
+
+/// The library's compressor: takes what was compressed ahead.
+#[derive(Debug, Clone, Copy)]
+struct FromAhead;
+
+static FROM_AHEAD: FromAhead = FromAhead;
+
+impl CompressionAction for FromAhead {
+    type Compressor = Compressor;
+    type FilesystemCompressor = FilesystemCompressor;
+    type SuperBlock = SuperBlock;
+    type Error = BackhandError;
+
+    fn decompress(
+        &self,
+        _bytes: &[u8],
+        _out: &mut Vec<u8>,
+        _compressor: Compressor,
+    ) -> Result<(), BackhandError> {
+        // Images are not read with this.
+        Err(BackhandError::InvalidCompressionOption)
+    }
+
+    fn compress(
+        &self,
+        bytes: &[u8],
+        _compressor: FilesystemCompressor,
+        _block_size: u32,
+    ) -> Result<Vec<u8>, BackhandError> {
+        CURRENT.with_borrow(|current| match current {
+            Some(ahead) => ahead.compress(bytes),
+            None => Err(BackhandError::InvalidCompressionOption),
+        })
+    }
+
+    fn compression_options(
+        &self,
+        superblock: &mut SuperBlock,
+        kind: &Kind,
+        compressor: FilesystemCompressor,
+    ) -> Result<Option<Vec<u8>>, BackhandError> {
+        DefaultCompressor.compression_options(superblock, kind, compressor)
     }
 }
 

@@ -1,14 +1,9 @@
-//! Decompression of LZO1X, for images of other packers.
-//!
-//! There is no description of the format by its author; this follows
-//! `Documentation/staging/lzo.rst` of the kernel. A public crate is not used because those with a
-//! free licence trust their input. The run-length extension, which squashfs does not use, is left
-//! out.
+//! Decompression of LZO1X.
 
 /// Decompresses `input` and appends the result to `out`, at most `limit` bytes.
 ///
 /// `None` if the input is damaged, or the result would be larger.
-pub(super) fn decompress(input: &[u8], out: &mut Vec<u8>, limit: usize) -> Option<()> {
+pub(in crate::squashfs) fn decompress(input: &[u8], out: &mut Vec<u8>, limit: usize) -> Option<()> {
     let start = out.len();
     let mut stream = Stream {
         input,

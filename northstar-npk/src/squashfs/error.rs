@@ -1,0 +1,108 @@
+//! What goes wrong with images.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use backhand::BackhandError;
+
+/// What a squashfs operation failed with.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SquashfsError {
+    /// A file or directory of the tree cannot be read.
+    #[error("failed to read {}", path.display())]
+    Source {
+        /// The file or directory.
+        path: PathBuf,
+        /// Cause.
+        source: io::Error,
+    },
+    /// The root of the tree is not a directory.
+    #[error("{} is not a directory", path.display())]
+    NotADirectory {
+        /// The root.
+        path: PathBuf,
+    },
+    /// A name in the tree is not UTF-8.
+    #[error("name of {} is not UTF-8", path.display())]
+    Name {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file has an extended attribute, which the builtin packer cannot pack.
+    #[error("{} has the extended attribute {attribute}, which would be lost", path.display())]
+    ExtendedAttribute {
+        /// Path in the tree.
+        path: PathBuf,
+        /// Name of the attribute.
+        attribute: String,
+    },
+    /// The block size is not one that squashfs has.
+    #[error("block size {size} is not a power of two from 4096 to 1048576")]
+    BlockSize {
+        /// The size in bytes.
+        size: u32,
+    },
+    /// The path of an additional file is none that a file in an image can have.
+    #[error("{} is not the path of a file in the image", path.display())]
+    ExtraPath {
+        /// The path.
+        path: PathBuf,
+    },
+    /// There is something already where an additional file would be, or one of its parents is not a directory.
+    #[error("the additional file {} collides with {}", path.display(), existing.display())]
+    ExtraExists {
+        /// The path of the additional file.
+        path: PathBuf,
+        /// What is in the way.
+        existing: PathBuf,
+    },
+    /// A mount point of the manifest collides with the tree.
+    #[error("mount point {} is below {}, which is not a directory", mount_point.display(), path.display())]
+    MountPointParent {
+        /// The mount point.
+        mount_point: PathBuf,
+        /// What is in the way.
+        path: PathBuf,
+    },
+    /// The tree has something at a mount point that cannot be mounted on.
+    #[error("mount point {} is neither a directory nor, for a bind, a file in the packed tree", mount_point.display())]
+    MountPoint {
+        /// The mount point.
+        mount_point: PathBuf,
+    },
+    /// The image cannot be written.
+    #[error("failed to write the squashfs image")]
+    Write(#[source] BackhandError),
+    /// The image cannot be written.
+    #[error("failed to write the squashfs image")]
+    WriteFile(#[source] io::Error),
+    /// The image cannot be read.
+    #[error("failed to read the squashfs image")]
+    Read(#[source] BackhandError),
+    /// A file in the image cannot be read.
+    #[error("failed to read {} from the squashfs image", path.display())]
+    ReadFile {
+        /// Path in the image.
+        path: PathBuf,
+        /// Cause.
+        source: io::Error,
+    },
+    /// The image just written does not read back as what was put into it.
+    #[error("the written image differs from its source at {}: {what}", path.display())]
+    Differs {
+        /// Path in the image.
+        path: PathBuf,
+        /// What differs.
+        what: &'static str,
+    },
+}
+
+impl SquashfsError {
+    pub(super) fn source(path: &Path, source: io::Error) -> SquashfsError {
+        SquashfsError::Source {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
