@@ -6,13 +6,11 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use common::Workshop;
-use northstar_npk::Package;
+use common::{Mounted, Workshop, run};
 use northstar_npk::squashfs::Compression;
 
 const MANIFEST: &str = "\
@@ -26,48 +24,6 @@ mounts:
   /proc: {type: proc}
   /data: {type: persist}
 ";
-
-fn run(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program)
-        .args(arguments)
-        .output()
-        .unwrap_or_else(|error| panic!("{program} cannot be run: {error}"));
-    assert!(
-        output.status.success(),
-        "{program} {arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// An image mounted from within its package, unmounted when dropped.
-struct Mounted(PathBuf);
-
-impl Mounted {
-    fn new(package: &Path, target: PathBuf) -> Mounted {
-        assert!(
-            rustix::process::geteuid().is_root(),
-            "this test mounts images and so has to run as root"
-        );
-        let file = File::open(package).unwrap();
-        let image = Package::open(&file, None).unwrap().image().clone();
-        fs::create_dir(&target).unwrap();
-        let options = format!(
-            "ro,nodev,nosuid,loop,offset={},sizelimit={}",
-            image.offset, image.squashfs_size
-        );
-        let (from, to) = (package.to_str().unwrap(), target.to_str().unwrap());
-        run("mount", &["-t", "squashfs", "-o", &options, from, to]);
-        Mounted(target)
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let status = Command::new("umount").arg(&self.0).status();
-        assert!(status.unwrap().success(), "umount {}", self.0.display());
-    }
-}
 
 /// A tree with what is special about squashfs: sizes around a block, holes, many and long names.
 fn tree(root: &Path) {

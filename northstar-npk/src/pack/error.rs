@@ -61,6 +61,9 @@ pub enum PackError {
     /// The number of clones makes a name that is too long.
     #[error("invalid name for a clone")]
     CloneName(#[from] northstar_manifest::InvalidName),
+    /// An image that exists was given together with a directory or files to make one of.
+    #[error("an existing image cannot be packed together with a directory or additional files")]
+    ImageAndTree,
     /// The image cannot be made, or does not read back.
     #[error(transparent)]
     Squashfs(#[from] SquashfsError),

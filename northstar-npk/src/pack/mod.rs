@@ -5,7 +5,9 @@
 
 pub(crate) mod assemble;
 mod error;
+mod image;
 mod options;
+mod packer;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -13,14 +15,15 @@ use std::path::{Path, PathBuf};
 use northstar_manifest::{Container, Manifest};
 
 pub use self::error::{PackError, Warning};
+use self::image::Squashfs;
 pub use self::options::PackOptions;
+pub use self::packer::Packer;
 use crate::archive::ArchiveError;
 use crate::key::SecretKey;
 use crate::limits::BLOCK_U64;
 use crate::package::Package;
 use crate::progress::{Counter, Stage};
 use crate::signature::Hash;
-use crate::squashfs::{self, Attributes, BlockSize, Expected, Scan, Tree};
 use crate::staging::{self, Staging};
 use crate::verity::{self, Tree as HashTree};
 
@@ -67,75 +70,32 @@ pub fn pack_clones(
     Ok(packed)
 }
 
-/// A squashfs image in a file without a name, and the tree over it.
+/// A squashfs image and the tree over it.
 struct Built {
-    tree: Tree,
-    attributes: Attributes,
-    file: File,
-    /// Bytes of the image.
-    size: u64,
+    image: Squashfs,
     hashes: Option<HashTree>,
     warnings: Vec<Warning>,
 }
 
 /// Makes image and hash tree; `scratch` is a directory with room for them.
 fn build(options: &PackOptions<'_>, scratch: &Path) -> Result<Built, PackError> {
-    let manifest = options.manifest;
-    let differences = manifest.differences().into_iter();
+    let differences = options.manifest.differences().into_iter();
     let mut warnings: Vec<_> = differences.map(Warning::Compatibility).collect();
-    let tree = tree(options, &mut warnings)?;
-
-    let attributes = Attributes {
-        uid: manifest.uid,
-        gid: manifest.gid,
-        mtime: options.mtime,
-    };
-    let file = tempfile::tempfile_in(scratch).map_err(|source| PackError::Write {
-        path: scratch.to_owned(),
-        source,
-    })?;
-    let block_size = BlockSize::new(options.block_size)?;
-    let counter = Counter::new(options.progress, Stage::Image, tree.size());
-    let blocks = (options.compression, block_size);
-    let size = squashfs::write(&tree, attributes, blocks, &file, &counter)?;
-    counter.finish();
+    let image = image::make(options, scratch, &mut warnings)?;
     let hashes = match options.key {
         Some(_) => {
-            let counter = Counter::new(options.progress, Stage::HashTree, size);
-            let tree = verity::build(&file, 0, size / BLOCK_U64, &counter)?;
+            let counter = Counter::new(options.progress, Stage::HashTree, image.size);
+            let tree = verity::build(&image.file, 0, image.size / BLOCK_U64, &counter)?;
             counter.finish();
             Some(tree)
         }
         None => None,
     };
     Ok(Built {
-        tree,
-        attributes,
-        file,
-        size,
+        image,
         hashes,
         warnings,
     })
-}
-
-/// What goes into the image.
-fn tree(options: &PackOptions<'_>, warnings: &mut Vec<Warning>) -> Result<Tree, PackError> {
-    let counter = Counter::new(options.progress, Stage::Scan, 0);
-    let scan = Scan {
-        xattrs: Some(options.xattrs),
-        warnings,
-        counter: &counter,
-    };
-    let mut tree = match options.root {
-        Some(root) => Tree::read(root, scan)?,
-        None => Tree::empty(),
-    };
-    for (path, content) in options.extra {
-        tree.add_file(path, content)?;
-    }
-    tree.add_mount_points(options.manifest)?;
-    counter.finish();
-    Ok(tree)
 }
 
 /// Puts a package around the image and checks it.
@@ -151,7 +111,7 @@ fn assemble_one(
         source,
     };
     let yaml = yaml(manifest)?;
-    let size = built.size;
+    let size = built.image.size;
     let signature = match (options.key, &built.hashes) {
         (Some(key), Some(tree)) => Some(assemble::hashes(&yaml, tree.root_hash, size).sign(key)),
         _ => None,
@@ -161,7 +121,7 @@ fn assemble_one(
         .as_ref()
         .map(assemble::tail)
         .unwrap_or_default();
-    let payload = assemble::Payload::new(&built.file, 0, size, &tail).map_err(failed)?;
+    let payload = assemble::Payload::new(&built.image.file, 0, size, &tail).map_err(failed)?;
 
     let staging = Staging::new(destination).map_err(failed)?;
     let out = staging.file();
@@ -191,13 +151,7 @@ fn check(file: &File, options: &PackOptions<'_>, built: &Built) -> Result<u64, P
     let key = options.key.map(SecretKey::public);
     let package: Package =
         assemble::check(file, key.as_ref()).map_err(|error| PackError::Check(Box::new(error)))?;
-    let expected = Expected {
-        tree: &built.tree,
-        attributes: built.attributes,
-    };
-    let counter = Counter::new(options.progress, Stage::Check, built.tree.size());
-    squashfs::check(file, package.image(), expected, &counter)?;
-    counter.finish();
+    built.image.check(file, package.image(), options)?;
     let metadata = file.metadata().map_err(|source| ArchiveError::Read {
         what: "file size",
         offset: 0,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use northstar_manifest::Manifest;
 
+use super::Packer;
 use crate::key::SecretKey;
 use crate::progress::Report;
 use crate::squashfs::{Compression, Xattrs};
@@ -22,6 +23,8 @@ pub struct PackOptions<'a> {
     pub key: Option<&'a SecretKey>,
     /// Files that go into the image beside those of the directory, of mode 0644, by their path in it.
     pub extra: &'a [(PathBuf, Vec<u8>)],
+    /// Who makes the image.
+    pub packer: Packer<'a>,
     /// Compression of the image.
     pub compression: Compression,
     /// How many bytes of a file are compressed together: a power of two from 4 KiB to 1 MiB.
@@ -45,6 +48,7 @@ impl<'a> PackOptions<'a> {
             root: None,
             key: None,
             extra: &[],
+            packer: Packer::default(),
             compression: Compression::default(),
             block_size: None,
             xattrs: Xattrs::default(),
@@ -61,6 +65,7 @@ impl fmt::Debug for PackOptions<'_> {
             .field("root", &self.root)
             .field("key", &self.key)
             .field("extra", &self.extra.len())
+            .field("packer", &self.packer)
             .field("compression", &self.compression)
             .field("block_size", &self.block_size)
             .field("xattrs", &self.xattrs)

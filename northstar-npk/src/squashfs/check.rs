@@ -36,7 +36,7 @@ pub(crate) fn check(
     counter: &Counter<'_>,
 ) -> Result<(), SquashfsError> {
     let reader = open(file, image)?;
-    let nodes = expected.tree.0.iter();
+    let nodes = expected.tree.nodes.iter();
     let mut left: BTreeMap<&Path, &Node> =
         nodes.map(|(path, node)| (path.as_path(), node)).collect();
     let mut contents = Vec::new();

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 
 use backhand::BackhandError;
 
@@ -70,6 +71,61 @@ pub enum SquashfsError {
     MountPoint {
         /// The mount point.
         mount_point: PathBuf,
+    },
+    /// An image made elsewhere does not have a mount point of the manifest.
+    #[error("the image has no mount point {}", mount_point.display())]
+    MountPointMissing {
+        /// The mount point.
+        mount_point: PathBuf,
+    },
+    /// The superblock of an image is not that of squashfs 4.0 as the kernel reads it.
+    #[error("not a squashfs image: invalid {field}")]
+    Superblock {
+        /// The field.
+        field: &'static str,
+    },
+    /// The superblock cannot be read.
+    #[error("failed to read the superblock of the squashfs image")]
+    ReadSuperblock(#[source] io::Error),
+    /// An image made elsewhere is followed by something else than zeros.
+    #[error("{} has data at offset {offset}, after the end of its image", path.display())]
+    TrailingData {
+        /// The image.
+        path: PathBuf,
+        /// Where in bytes.
+        offset: u64,
+    },
+    /// The program cannot be run.
+    #[error("failed to run {}", program.display())]
+    Mksquashfs {
+        /// The program.
+        program: PathBuf,
+        /// Cause; `NotFound` if it is not installed (package `squashfs-tools`).
+        source: io::Error,
+    },
+    /// The program is not mksquashfs 4.4 or later.
+    #[error("{} is {found:?} instead of mksquashfs 4.4 or later", program.display())]
+    MksquashfsVersion {
+        /// The program.
+        program: PathBuf,
+        /// The first line of what it says of its version.
+        found: String,
+    },
+    /// The program failed.
+    #[error("{} failed with {status}: {stderr}", program.display())]
+    MksquashfsFailed {
+        /// The program.
+        program: PathBuf,
+        /// How it ended.
+        status: ExitStatus,
+        /// What it said.
+        stderr: String,
+    },
+    /// mksquashfs cannot be told to make a file of this name.
+    #[error("{} has control characters in its name, which mksquashfs cannot be given", path.display())]
+    PseudoName {
+        /// Path in the image.
+        path: PathBuf,
     },
     /// The image cannot be written.
     #[error("failed to write the squashfs image")]

@@ -1,8 +1,9 @@
 //! The squashfs image: writing, listing and reading it back.
 //!
 //! This stands on `backhand`, which needs no tool on the machine and gives the same bytes for the
-//! same tree. What it does not do, and so neither does a package made with it: extended attributes
-//! and hard links (equal files share their data instead).
+//! same tree. What it does not do, and so neither does an image made with it: extended attributes
+//! and hard links (equal files share their data instead). `mksquashfs` does both, where it is
+//! installed, and images made elsewhere are taken as they are.
 
 mod ahead;
 mod attributes;
@@ -13,12 +14,15 @@ mod compression;
 mod content;
 mod decompress;
 mod error;
+pub(crate) mod foreign;
 mod lzo;
+mod mksquashfs;
 mod mount_points;
 mod parallel;
 mod queue;
 mod read;
 mod source;
+mod superblock;
 mod tree;
 mod write;
 mod xattrs;
@@ -29,6 +33,7 @@ pub(crate) use check::{Expected, check};
 pub use compression::{Compression, UnknownCompression};
 pub use content::{hash_files, read_file};
 pub use error::SquashfsError;
+pub(crate) use mksquashfs::{Mksquashfs, Order};
 pub(crate) use read::open;
 pub use read::{Entry, EntryKind, list};
 pub(crate) use tree::{Node, NodeKind, Scan, Tree};

@@ -40,7 +40,7 @@ impl Tree {
                 path,
             })?;
             let node = self
-                .0
+                .nodes
                 .entry(path.clone())
                 .or_insert_with(|| Node::added(mode(mount), NodeKind::Directory));
             match (&node.kind, mount) {
@@ -64,7 +64,7 @@ impl Tree {
     ) -> Result<(), SquashfsError> {
         for parent in path.ancestors().skip(1) {
             let node = self
-                .0
+                .nodes
                 .entry(parent.to_owned())
                 .or_insert_with(|| Node::added(0o755, NodeKind::Directory));
             if node.kind != NodeKind::Directory {
@@ -76,13 +76,15 @@ impl Tree {
 
     fn add_devices(&mut self, directory: &Path, links: bool) {
         for (name, major, minor) in DEVICES {
-            self.0.entry(directory.join(name)).or_insert(Node::added(
-                0o666,
-                NodeKind::CharacterDevice { major, minor },
-            ));
+            self.nodes
+                .entry(directory.join(name))
+                .or_insert(Node::added(
+                    0o666,
+                    NodeKind::CharacterDevice { major, minor },
+                ));
         }
         for (name, target) in LINKS.into_iter().filter(|_| links) {
-            self.0
+            self.nodes
                 .entry(directory.join(name))
                 .or_insert(Node::added(0o777, NodeKind::Symlink(target.into())));
         }

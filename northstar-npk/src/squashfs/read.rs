@@ -9,6 +9,7 @@ use backhand::{FilesystemReader, InnerNode, Node as ImageNode, SquashfsFileReade
 
 use super::SquashfsError;
 use super::decompress::READING;
+use super::superblock::Superblock;
 use crate::package::Image;
 use crate::section::Section;
 
@@ -75,6 +76,7 @@ pub(crate) fn open<'a>(
     file: &'a File,
     image: &Image,
 ) -> Result<FilesystemReader<'a>, SquashfsError> {
+    Superblock::read(file, image.offset, image.squashfs_size)?;
     let section = Section::new(file, image.offset, image.squashfs_size);
     let kind = Kind::new_v4(&READING);
     FilesystemReader::from_reader_with_offset_and_kind(BufReader::new(section), 0, kind)

@@ -15,7 +15,11 @@ use crate::progress::Counter;
 ///
 /// The order is by path components, parents before children, which is the order in the image.
 #[derive(Debug)]
-pub(crate) struct Tree(pub(super) BTreeMap<PathBuf, Node>);
+pub(crate) struct Tree {
+    pub(super) nodes: BTreeMap<PathBuf, Node>,
+    /// Files of the directory that are not packed.
+    pub(super) dropped: Vec<PathBuf>,
+}
 
 /// One file of a tree. Owner and time are the same for all of them and so not part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +66,10 @@ impl Tree {
     /// A tree with nothing in it but its root.
     pub(crate) fn empty() -> Tree {
         let root = Node::added(0o755, NodeKind::Directory);
-        Tree(BTreeMap::from([(PathBuf::new(), root)]))
+        Tree {
+            nodes: BTreeMap::from([(PathBuf::new(), root)]),
+            dropped: Vec::new(),
+        }
     }
 
     /// Reads the tree below `root`. Device nodes and sockets are left out with a warning.
@@ -81,7 +88,7 @@ impl Tree {
         let mut tree = Tree::empty();
         let mut labels = 0;
         let top = scan.node(root, Path::new(""), &metadata, &mut labels)?;
-        tree.0.extend(top.map(|top| (PathBuf::new(), top)));
+        tree.nodes.extend(top.map(|top| (PathBuf::new(), top)));
         let mut directories = vec![PathBuf::new()];
         while let Some(directory) = directories.pop() {
             for name in names(&root.join(&directory))? {
@@ -89,11 +96,14 @@ impl Tree {
                 let source = root.join(&path);
                 let metadata = fs::symlink_metadata(&source)
                     .map_err(|error| SquashfsError::source(&source, error))?;
-                if let Some(node) = scan.node(&source, &path, &metadata, &mut labels)? {
-                    if node.kind == NodeKind::Directory {
-                        directories.push(path.clone());
+                match scan.node(&source, &path, &metadata, &mut labels)? {
+                    Some(node) => {
+                        if node.kind == NodeKind::Directory {
+                            directories.push(path.clone());
+                        }
+                        tree.nodes.insert(path, node);
                     }
-                    tree.0.insert(path, node);
+                    None => tree.dropped.push(path),
                 }
             }
         }
@@ -119,18 +129,18 @@ impl Tree {
             existing,
         };
         self.add_parents(&relative, collides)?;
-        if self.0.contains_key(&relative) {
+        if self.nodes.contains_key(&relative) {
             return Err(collides(Path::new("/").join(relative)));
         }
         let mut node = Node::added(0o644, NodeKind::File(Source::Bytes(content.into())));
         node.size = content.len() as u64;
-        self.0.insert(relative, node);
+        self.nodes.insert(relative, node);
         Ok(())
     }
 
     /// The contents of all regular files, in the order of the image.
     pub(super) fn files(&self) -> Vec<&Source> {
-        let files = self.0.values().filter_map(|node| match &node.kind {
+        let files = self.nodes.values().filter_map(|node| match &node.kind {
             NodeKind::File(source) => Some(source),
             _ => None,
         });
@@ -139,7 +149,7 @@ impl Tree {
 
     /// Bytes of all regular files.
     pub(crate) fn size(&self) -> u64 {
-        self.0.values().map(|node| node.size).sum()
+        self.nodes.values().map(|node| node.size).sum()
     }
 }
 

@@ -62,7 +62,10 @@ fn write_files(
     out: &File,
     reading: Reading<'_>,
 ) -> Result<(SuperBlock, u64), BackhandError> {
-    let root = tree.0.get(Path::new("")).map_or(0o755, |root| root.mode);
+    let root = tree
+        .nodes
+        .get(Path::new(""))
+        .map_or(0o755, |root| root.mode);
     let template = template(attributes.header(root))?;
     let mut image = FilesystemWriter::from_fs_reader(&template)?;
     image.set_kind(Kind::new_v4(&FROM_AHEAD));
@@ -73,7 +76,7 @@ fn write_files(
     image.set_no_duplicate_files(true);
     // Padding is ours: the library would add a whole block to an image that needs none.
     image.set_no_padding();
-    for (path, node) in &tree.0 {
+    for (path, node) in &tree.nodes {
         push(&mut image, path, node, attributes, reading)?;
     }
     let mut buffered = BufWriter::with_capacity(256 * 1024, out);

@@ -2,8 +2,10 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use northstar_manifest::Manifest;
+use northstar_npk::Package;
 use northstar_npk::key::SecretKey;
 use northstar_npk::pack::{PackOptions, Packed, pack};
 use northstar_npk::squashfs::Compression;
@@ -47,4 +49,50 @@ pub fn copy_without_name(path: &Path) -> File {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&fs::read(path).unwrap()).unwrap();
     file
+}
+
+/// Runs a program and returns what it printed.
+#[allow(dead_code)] // Each test uses its own part of this module.
+pub fn run(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|error| panic!("{program} cannot be run: {error}"));
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// An image mounted from within its package, unmounted when dropped.
+#[allow(dead_code)]
+pub struct Mounted(pub PathBuf);
+
+impl Mounted {
+    #[allow(dead_code)]
+    pub fn new(package: &Path, target: PathBuf) -> Mounted {
+        assert!(
+            rustix::process::geteuid().is_root(),
+            "this test mounts images and so has to run as root"
+        );
+        let file = File::open(package).unwrap();
+        let image = Package::open(&file, None).unwrap().image().clone();
+        fs::create_dir(&target).unwrap();
+        let options = format!(
+            "ro,nodev,nosuid,loop,offset={},sizelimit={}",
+            image.offset, image.squashfs_size
+        );
+        let (from, to) = (package.to_str().unwrap(), target.to_str().unwrap());
+        run("mount", &["-t", "squashfs", "-o", &options, from, to]);
+        Mounted(target)
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let status = Command::new("umount").arg(&self.0).status();
+        assert!(status.unwrap().success(), "umount {}", self.0.display());
+    }
 }
