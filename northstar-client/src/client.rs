@@ -2,32 +2,53 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    pin::pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
-use northstar_api::{Notification, RepositoryId, Request, Response};
+use northstar_api::{Extension, Granted, RepositoryId, Request, Response};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::{broadcast, mpsc, oneshot, watch},
+    time,
 };
 
 use crate::{
-    ConnectError, Disconnected, Endpoint, Notifications, Options, RequestError, connect,
-    connection::{self, Ended, Job},
+    ConnectError, Disconnected, Endpoint, Event, Events, Notifications, Options, RequestError,
+    connect::{self, Greeted},
+    connection::{self, Ended, Jobs, Stage},
     install::Body,
 };
 
 /// Requests that wait for the connection. Callers wait for a place; the number only saves wake-ups.
 const QUEUE: usize = 16;
+/// Most requests under way, also if the server allows more.
+const PLACES: usize = 1024;
 
 /// A connection to a console. See the [crate] documentation.
-#[derive(Debug)]
+///
+/// Clones are the same connection, which ends with the last of them. Tasks may share one.
+#[derive(Clone, Debug)]
 pub struct Client {
-    jobs: mpsc::Sender<Job>,
+    shared: Arc<Shared>,
+    timeout: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    jobs: mpsc::Sender<connection::Job>,
+    urgent: mpsc::Sender<connection::Job>,
     ended: Ended,
-    notifications: broadcast::WeakSender<Notification>,
+    granted: Option<Box<Granted>>,
+    /// Of the next request, with the extension `ids`.
+    next_id: AtomicU64,
+    events: broadcast::WeakSender<Event>,
     /// Holds what arrives before the first call of [`Client::notifications`].
-    first: Mutex<Option<broadcast::Receiver<Notification>>>,
+    first: Mutex<Option<broadcast::Receiver<Event>>>,
 }
 
 /// A response, and the line it came in.
@@ -51,6 +72,12 @@ pub struct StartOptions {
     pub environment: BTreeMap<String, String>,
 }
 
+/// A request that was handed over, and where its answer comes.
+pub(crate) struct Submitted {
+    pub(crate) id: Option<u64>,
+    pub(crate) answer: oneshot::Receiver<Answer>,
+}
+
 impl Client {
     /// Connects to a console.
     ///
@@ -60,7 +87,20 @@ impl Client {
     pub async fn connect(endpoint: &Endpoint, options: Options) -> Result<Client, ConnectError> {
         let timeout = options.timeout;
         connect::within(timeout, async {
-            Client::from_stream(connect::open(endpoint).await?, options).await
+            let stream = connect::open(endpoint, options.tls.as_ref()).await?;
+            let plain = Options {
+                extensions: None,
+                ..options.clone()
+            };
+            let asked = options.extensions.is_some();
+            match Client::from_stream(stream, options).await {
+                // A server that cannot read what it does not know closes without a word.
+                Err(ConnectError::Closed) if asked => {
+                    let stream = connect::open(endpoint, plain.tls.as_ref()).await?;
+                    Client::from_stream(stream, plain).await
+                }
+                other => other,
+            }
         })
         .await
     }
@@ -87,53 +127,97 @@ impl Client {
     {
         let (reader, mut writer) = tokio::io::split(stream);
         let handshake = connect::handshake(reader, &mut writer, &options);
-        let reader = connect::within(options.timeout, handshake).await?;
+        let Greeted { reader, granted } = connect::within(options.timeout, handshake).await?;
 
         let (jobs, jobs_out) = mpsc::channel(QUEUE);
+        let (urgent, urgent_out) = mpsc::channel(QUEUE);
         let (published, first) = broadcast::channel(options.notifications.unwrap_or(0).max(1));
         let (ended_in, ended) = watch::channel(None);
-        let notifications = published.downgrade();
+        let events = published.downgrade();
+        let jobs_out = Jobs {
+            jobs: jobs_out,
+            urgent: urgent_out,
+            places: places(granted.as_deref()),
+        };
         tokio::spawn(connection::run(
             reader, writer, jobs_out, published, ended_in,
         ));
-        Ok(Client {
+        let shared = Shared {
             jobs,
+            urgent,
             ended,
-            notifications,
+            granted,
+            next_id: AtomicU64::new(1),
+            events,
             first: Mutex::new(Some(first)),
+        };
+        Ok(Client {
+            shared: Arc::new(shared),
+            timeout: options.request_timeout,
         })
+    }
+
+    /// The same connection with another limit for the time of a request; `None` for no limit.
+    ///
+    /// A request that takes longer fails with [`RequestError::Timeout`]; the connection stays usable, and what the server
+    /// answers later is thrown away. Whether it was done is not known then.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Option<Duration>) -> Client {
+        Client {
+            shared: Arc::clone(&self.shared),
+            timeout,
+        }
+    }
+
+    /// What the server grants beyond protocol 0.9.2; `None` if nothing was asked for or the server knows of nothing.
+    #[must_use]
+    pub fn granted(&self) -> Option<&Granted> {
+        self.shared.granted.as_deref()
+    }
+
+    /// Whether an extension is in force.
+    #[must_use]
+    pub fn has(&self, extension: Extension) -> bool {
+        self.granted().is_some_and(|granted| granted.has(extension))
     }
 
     /// The notifications of this connection, if it subscribed to them. The first stream starts with
     /// the connection, further ones with their creation.
     #[must_use]
     pub fn notifications(&self) -> Notifications {
-        let first = self
-            .first
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        Notifications::new(first.unwrap_or_else(|| match self.notifications.upgrade() {
-            Some(sender) => sender.subscribe(),
-            // The connection is gone: a stream that ends at once.
-            None => broadcast::channel(1).1,
-        }))
+        Notifications::new(self.receiver())
+    }
+
+    /// As [`Client::notifications`], with numbers.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        Events::new(self.receiver())
+    }
+
+    /// Whether both are the same connection.
+    pub(crate) fn is(&self, other: &Client) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    /// Why the connection has ended; waits until it has.
+    pub async fn closed(&self) -> Arc<Disconnected> {
+        self.ended().await
     }
 
     /// Sends any request but an install, and returns the response as it came.
     ///
     /// # Errors
     ///
-    /// [`RequestError::Closed`] only; what the server refuses is in the response.
+    /// [`RequestError::Closed`] and [`RequestError::Timeout`] only; what the server refuses is in the response.
     pub async fn request(&self, request: Request) -> Result<Answer, RequestError> {
-        self.submit(request, None).await
+        self.within(None, self.ask_and_wait(request, None)).await
     }
 
     /// Sends an install request with `size` bytes of `reader`, and returns the response as it came.
     ///
     /// # Errors
     ///
-    /// [`RequestError::Closed`] only; what the server refuses is in the response.
+    /// [`RequestError::Closed`] and [`RequestError::Timeout`] only; what the server refuses is in the response.
     pub async fn request_install(
         &self,
         repository: RepositoryId,
@@ -142,28 +226,99 @@ impl Client {
         progress: impl FnMut(u64) + Send + 'static,
     ) -> Result<Answer, RequestError> {
         let body = Body::new(reader, size, progress);
-        self.submit(Request::Install { repository, size }, Some(body))
+        let moved = body.counter();
+        let request = Request::Install { repository, size };
+        self.within(Some(moved), self.ask_and_wait(request, Some(body)))
             .await
     }
 
-    async fn submit(&self, request: Request, body: Option<Body>) -> Result<Answer, RequestError> {
-        let (answer, answered) = oneshot::channel();
-        let job = Job {
-            request,
-            body,
-            answer,
+    async fn ask_and_wait(
+        &self,
+        request: Request,
+        body: Option<Body>,
+    ) -> Result<Answer, RequestError> {
+        let Submitted { answer, .. } = self.submit(request, body, None).await?;
+        self.wait(answer).await
+    }
+
+    /// Hands a request over. From then on it is sent as a whole, whatever becomes of the caller.
+    pub(crate) async fn submit(
+        &self,
+        request: Request,
+        body: Option<Body>,
+        stage: Option<Arc<watch::Sender<Stage>>>,
+    ) -> Result<Submitted, RequestError> {
+        let shared = &self.shared;
+        let (answer_in, answer) = oneshot::channel();
+        let ids = self.has(Extension::Ids);
+        let id = ids.then(|| shared.next_id.fetch_add(1, Ordering::Relaxed));
+        let queue = match request {
+            Request::Cancel { .. } => &shared.urgent,
+            _ => &shared.jobs,
         };
-        if self.jobs.send(job).await.is_ok()
-            && let Ok(answer) = answered.await
-        {
-            return Ok(answer);
+        let job = connection::Job {
+            request,
+            id,
+            body,
+            answer: answer_in,
+            stage,
+        };
+        match queue.send(job).await {
+            Ok(()) => Ok(Submitted { id, answer }),
+            Err(_) => Err(RequestError::Closed(self.ended().await)),
         }
-        Err(RequestError::Closed(self.ended().await))
+    }
+
+    /// Waits for the answer to a request that was handed over.
+    pub(crate) async fn wait(
+        &self,
+        answer: oneshot::Receiver<Answer>,
+    ) -> Result<Answer, RequestError> {
+        match answer.await {
+            Ok(answer) => Ok(answer),
+            Err(_) => Err(RequestError::Closed(self.ended().await)),
+        }
+    }
+
+    /// `request`, but not for longer than the limit without an answer or a change of `moved`.
+    async fn within(
+        &self,
+        moved: Option<Arc<AtomicU64>>,
+        request: impl Future<Output = Result<Answer, RequestError>>,
+    ) -> Result<Answer, RequestError> {
+        let Some(timeout) = self.timeout else {
+            return request.await;
+        };
+        let mut request = pin!(request);
+        let mut before = 0;
+        loop {
+            if let Ok(answer) = time::timeout(timeout, &mut request).await {
+                return answer;
+            }
+            let now = moved
+                .as_ref()
+                .map_or(0, |moved| moved.load(Ordering::Relaxed));
+            if now == before {
+                return Err(RequestError::Timeout { timeout });
+            }
+            before = now;
+        }
+    }
+
+    pub(crate) fn receiver(&self) -> broadcast::Receiver<Event> {
+        let shared = &self.shared;
+        let first = shared.first.lock();
+        let first = first.unwrap_or_else(PoisonError::into_inner).take();
+        first.unwrap_or_else(|| match shared.events.upgrade() {
+            Some(sender) => sender.subscribe(),
+            // The connection is gone: a stream that ends at once.
+            None => broadcast::channel(1).1,
+        })
     }
 
     /// Why the connection has ended; waits until it has.
     pub(crate) async fn ended(&self) -> Arc<Disconnected> {
-        let mut ended = self.ended.clone();
+        let mut ended = self.shared.ended.clone();
         let reason = ended
             .wait_for(Option::is_some)
             .await
@@ -171,4 +326,12 @@ impl Client {
             .and_then(|reason| reason.clone());
         reason.unwrap_or_else(|| Arc::new(Disconnected::Aborted))
     }
+}
+
+/// How many requests may be under way: one less than the server allows, so that a cancellation is always read.
+fn places(granted: Option<&Granted>) -> usize {
+    let allowed = granted
+        .filter(|granted| granted.has(Extension::Ids))
+        .and_then(|granted| usize::try_from(granted.limits.max_pending_requests).ok());
+    allowed.map_or(PLACES, |allowed| allowed.saturating_sub(1).clamp(1, PLACES))
 }

@@ -1,11 +1,11 @@
 //! Opening a connection.
 
-use std::{env, os::unix::net::UnixStream as StdUnixStream, time::Duration};
+use std::{env, io, os::unix::net::UnixStream as StdUnixStream, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use futures::StreamExt;
 use northstar_api::{
-    Connect, Message,
+    Connect, ConnectAck, Granted, Message,
     codec::{self, CodecError, LineSplitter, MAX_RESPONSE_SIZE},
 };
 use tokio::{
@@ -13,31 +13,13 @@ use tokio::{
     net::{TcpStream, UnixStream},
     time,
 };
+use tokio_rustls::TlsConnector;
 use tokio_util::codec::FramedRead;
 
-use crate::{ConnectError, Endpoint, EnvironmentError};
+use crate::{ConnectError, Endpoint, EnvironmentError, Options, Tls, TlsError};
 
 /// Variable in which a container finds the number of its console's descriptor.
 pub const VARIABLE: &str = "NORTHSTAR_CONSOLE";
-
-/// How to connect.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// How long connecting and the handshake may take.
-    pub timeout: Duration,
-    /// How many notifications are kept for a reader that falls behind; `None` subscribes to none.
-    pub notifications: Option<usize>,
-}
-
-impl Default for Options {
-    /// 10 s and no notifications.
-    fn default() -> Options {
-        Options {
-            timeout: Duration::from_secs(10),
-            notifications: None,
-        }
-    }
-}
 
 /// A stream that can be a connection.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -45,24 +27,39 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// Connects to `endpoint`, without the handshake.
-pub(crate) async fn open(endpoint: &Endpoint) -> Result<Box<dyn Stream>, ConnectError> {
+pub(crate) async fn open(
+    endpoint: &Endpoint,
+    tls: Option<&Tls>,
+) -> Result<Box<dyn Stream>, ConnectError> {
     let unreachable = |source| ConnectError::Unreachable {
         endpoint: endpoint.clone(),
         source,
     };
     match endpoint {
-        Endpoint::Tcp { host, port } => {
-            let stream = TcpStream::connect((host.as_str(), *port))
-                .await
-                .map_err(unreachable)?;
-            // Requests are small and each waits for its answer.
-            stream.set_nodelay(true).map_err(unreachable)?;
-            Ok(Box::new(stream))
+        Endpoint::Tcp { host, port } => Ok(Box::new(tcp(host, *port).await.map_err(unreachable)?)),
+        Endpoint::Tls { host, port } => {
+            // What is wrong here is told before anybody is bothered.
+            let tls = tls.ok_or(TlsError::NoCertificates)?;
+            let (name, config) = (tls.name(host)?, tls.config()?);
+            let stream = tcp(host, *port).await.map_err(unreachable)?;
+            let connected = TlsConnector::from(Arc::new(config)).connect(name, stream);
+            let failed = |source| ConnectError::Tls {
+                endpoint: endpoint.clone(),
+                source,
+            };
+            Ok(Box::new(connected.await.map_err(failed)?))
         }
         Endpoint::Unix(path) => Ok(Box::new(
             UnixStream::connect(path).await.map_err(unreachable)?,
         )),
     }
+}
+
+async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((host, port)).await?;
+    // Requests are small and each waits for its answer.
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// Takes the stream that the environment names.
@@ -84,27 +81,56 @@ pub(crate) fn from_env() -> Result<UnixStream, EnvironmentError> {
     UnixStream::from_std(stream).map_err(not_a_socket)
 }
 
+/// A connection after the handshake.
+pub(crate) struct Greeted<R> {
+    pub(crate) reader: FramedRead<R, LineSplitter>,
+    pub(crate) granted: Option<Box<Granted>>,
+}
+
 /// Sends `connect` and waits for the answer.
 pub(crate) async fn handshake<R, W>(
     reader: R,
     writer: &mut W,
     options: &Options,
-) -> Result<FramedRead<R, LineSplitter>, ConnectError>
+) -> Result<Greeted<R>, ConnectError>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let connect = Connect::new(options.notifications.is_some());
+    let connect = Connect {
+        extensions: options.extensions.clone().map(Box::new),
+        ..Connect::new(options.notifications.is_some())
+    };
     let mut line = BytesMut::new();
     codec::encode(&Message::Connect(connect), &mut line)?;
-    writer.write_all(&line).await.map_err(CodecError::Io)?;
+    let sent = async {
+        writer.write_all(&line).await?;
+        writer.flush().await
+    };
+    // A server that refuses the certificate may close before it has read this, and has said why.
+    let sent = sent.await.map_err(refused);
 
     let mut reader = FramedRead::new(reader, LineSplitter::new(MAX_RESPONSE_SIZE));
-    let line = reader.next().await.ok_or(ConnectError::Closed)??;
+    let line = match reader.next().await {
+        Some(Ok(line)) => line,
+        Some(Err(CodecError::Io(error))) => return Err(refused(error)),
+        Some(Err(error)) => return Err(error.into()),
+        None => return Err(sent.err().unwrap_or(ConnectError::Closed)),
+    };
     match codec::decode(&line)? {
-        Message::ConnectAck(_) => Ok(reader),
+        Message::ConnectAck(ConnectAck(granted)) => Ok(Greeted { reader, granted }),
         Message::ConnectNack(nack) => Err(nack.into()),
         _ => Err(ConnectError::Unexpected),
+    }
+}
+
+/// In TLS 1.3 a server judges the certificate of a client when that has done its part of the handshake already, so that
+/// the refusal is the first thing the client reads (RFC 8446, 4.4.2.4).
+fn refused(error: io::Error) -> ConnectError {
+    let tls = error.get_ref().and_then(|error| error.downcast_ref());
+    match tls {
+        Some(rustls::Error::AlertReceived(_)) => ConnectError::CertificateRefused(error),
+        _ => CodecError::Io(error).into(),
     }
 }
 

@@ -1,10 +1,14 @@
 //! The task that owns a connection.
 //!
-//! It writes the requests in the order they come, reads everything the server sends, hands each
-//! response to the oldest request without one, and publishes notifications. Reading never waits for
-//! writing, so a server that answers an install early cannot make both sides wait for each other.
+//! It writes the requests in the order they come, reads everything the server sends (`reading`), and publishes notifications.
+//! Reading never waits for writing, so a server that answers an install early cannot make both sides wait for each
+//! other.
+//!
+//! The number of requests under way is bounded by places; one more is for cancellations, which must get through while
+//! all others are taken.
 
 use std::{
+    collections::VecDeque,
     pin::pin,
     sync::{
         Arc,
@@ -13,58 +17,93 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
-use futures::StreamExt;
+use bytes::BytesMut;
 use northstar_api::{
-    Message, Notification, Request,
+    Envelope, Progress, Request,
     codec::{self, CodecError, LineSplitter},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
-    sync::{broadcast, mpsc, oneshot, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot, watch},
     time,
 };
 use tokio_util::codec::FramedRead;
 
-use crate::{Answer, Disconnected, install::Body};
+use crate::{Answer, Disconnected, Event, install::Body, reading};
 
 /// How long an answer is waited for after writing has failed.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How many bytes of requests are written at once if that many are waiting.
+const BATCH: usize = 16 * 1024;
 
 /// A request on its way.
 pub(crate) struct Job {
     pub(crate) request: Request,
+    pub(crate) id: Option<u64>,
     /// What follows an install request.
     pub(crate) body: Option<Body>,
     pub(crate) answer: oneshot::Sender<Answer>,
+    /// For who wants to know how far it is.
+    pub(crate) stage: Option<Arc<watch::Sender<Stage>>>,
+}
+
+/// How far a request is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Stage {
+    /// The server has all of it, or is about to.
+    pub(crate) sent: bool,
+    pub(crate) progress: Option<Progress>,
 }
 
 /// A request that is sent, at least in part, and has no answer yet.
-struct Pending {
-    answer: oneshot::Sender<Answer>,
-    /// Whether the request is sent as a whole.
-    sent: Arc<AtomicBool>,
+pub(crate) struct Pending {
+    pub(crate) id: Option<u64>,
+    pub(crate) answer: oneshot::Sender<Answer>,
+    pub(crate) stage: Option<Arc<watch::Sender<Stage>>>,
+    /// Of an install: whether it is sent as a whole.
+    pub(crate) sent: Option<Arc<AtomicBool>>,
+    /// Given back when the answer is there.
+    _place: OwnedSemaphorePermit,
 }
 
 /// Why a connection ended, as soon as it has.
 pub(crate) type Ended = watch::Receiver<Option<Arc<Disconnected>>>;
 
+/// What comes from the callers.
+pub(crate) struct Jobs {
+    pub(crate) jobs: mpsc::Receiver<Job>,
+    /// Cancellations.
+    pub(crate) urgent: mpsc::Receiver<Job>,
+    /// How many requests may be under way.
+    pub(crate) places: usize,
+}
+
 /// Runs a connection until one side ends it.
 pub(crate) async fn run<R, W>(
     reader: FramedRead<R, LineSplitter>,
     writer: W,
-    jobs: mpsc::Receiver<Job>,
-    notifications: broadcast::Sender<Notification>,
+    jobs: Jobs,
+    events: broadcast::Sender<Event>,
     ended: watch::Sender<Option<Arc<Disconnected>>>,
 ) where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
+    // Bounded by the places.
     let (pending_in, pending_out) = mpsc::unbounded_channel();
-    let mut reading = pin!(read(reader, pending_out, notifications));
+    let writing = Writing {
+        writer,
+        buffer: BytesMut::new(),
+        pending: pending_in,
+        places: Arc::new(Semaphore::new(jobs.places)),
+        jobs: jobs.jobs,
+        urgent_place: Arc::new(Semaphore::new(1)),
+        urgent: jobs.urgent,
+    };
+    let mut reading = pin!(reading::run(reader, pending_out, events));
     let reason = tokio::select! {
         reason = &mut reading => Some(reason),
-        reason = write(writer, jobs, pending_in) => match reason {
+        reason = writing.run() => match reason {
             Some(reason @ Disconnected::Write(_)) => Some(last_words(reading, reason).await),
             reason => reason,
         },
@@ -83,114 +122,126 @@ async fn last_words(
     }
 }
 
-/// Reads until the connection ends and says why.
-async fn read<R: AsyncRead + Unpin>(
-    mut reader: FramedRead<R, LineSplitter>,
-    mut pending: mpsc::UnboundedReceiver<Pending>,
-    notifications: broadcast::Sender<Notification>,
-) -> Disconnected {
-    loop {
-        let line = match reader.next().await {
-            Some(Ok(line)) => line,
-            Some(Err(error)) => return Disconnected::Read(error),
-            None => return Disconnected::ByServer,
-        };
-        match codec::decode(&line) {
-            Ok(Message::Notification(notification)) => {
-                // Nobody may be listening.
-                let _ = notifications.send(notification);
-            }
-            Ok(Message::Response(response)) => {
-                let Ok(Pending { answer, sent }) = pending.try_recv() else {
-                    return Disconnected::OutOfPlace;
-                };
-                // The one who asked may be gone.
-                let _ = answer.send(Answer {
-                    line: text(line),
-                    response,
-                });
-                // The server has every byte of a request only after the last write of it returned, and the
-                // flag is set right then.
-                if !sent.load(Ordering::Acquire) {
-                    return Disconnected::InstallRefused;
-                }
-            }
-            Ok(_) => return Disconnected::OutOfPlace,
-            Err(error) => return Disconnected::Read(error),
-        }
-    }
-}
-
-/// The line is UTF-8: it was just read as JSON.
-fn text(line: Bytes) -> String {
-    String::from_utf8_lossy(&line).into_owned()
-}
-
-/// Writes requests until there will be none any more (`None`) or the connection ends.
-async fn write<W: AsyncWrite + Unpin>(
-    mut writer: W,
-    mut jobs: mpsc::Receiver<Job>,
+/// The half of the task that writes.
+struct Writing<W> {
+    writer: W,
+    buffer: BytesMut,
     pending: mpsc::UnboundedSender<Pending>,
-) -> Option<Disconnected> {
-    let mut buffer = BytesMut::new();
-    while let Some(Job {
-        request,
-        body,
-        answer,
-    }) = jobs.recv().await
-    {
-        let sent = Arc::new(AtomicBool::new(false));
-        if let Err(error) = codec::encode(&Message::Request(request), &mut buffer) {
-            return Some(Disconnected::Write(error));
+    places: Arc<Semaphore>,
+    jobs: mpsc::Receiver<Job>,
+    urgent_place: Arc<Semaphore>,
+    urgent: mpsc::Receiver<Job>,
+}
+
+/// What has to be done once the bytes of a request are written.
+struct Begun {
+    stage: Option<Arc<watch::Sender<Stage>>>,
+    body: Option<(Body, Arc<AtomicBool>)>,
+}
+
+impl<W: AsyncWrite + Unpin> Writing<W> {
+    /// Writes requests until there will be none any more (`None`) or the connection ends.
+    async fn run(mut self) -> Option<Disconnected> {
+        while let Some((job, place)) = self.next().await {
+            if let Err(reason) = self.write(job, place).await {
+                return Some(reason);
+            }
         }
-        // Before the first byte: the answer may be faster than this task.
-        if pending
-            .send(Pending {
-                answer,
-                sent: Arc::clone(&sent),
-            })
-            .is_err()
+        // Best effort: the server sees the end of the stream either way.
+        let _ = self.writer.shutdown().await;
+        None
+    }
+
+    /// Waits for a request and its place.
+    async fn next(&mut self) -> Option<(Job, OwnedSemaphorePermit)> {
+        tokio::select! {
+            biased;
+            Some(found) = take(&self.urgent_place, &mut self.urgent) => Some(found),
+            found = take(&self.places, &mut self.jobs) => found,
+        }
+    }
+
+    /// A request that is waiting already, if there is a place for it.
+    fn ready(&mut self) -> Option<(Job, OwnedSemaphorePermit)> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        Some((self.jobs.try_recv().ok()?, place))
+    }
+
+    /// Writes a request, and those that wait behind it.
+    async fn write(&mut self, first: Job, place: OwnedSemaphorePermit) -> Result<(), Disconnected> {
+        let mut begun = VecDeque::from([self.begin(first, place)?]);
+        let has_body = |begun: &VecDeque<Begun>| begun.back().is_some_and(|it| it.body.is_some());
+        while self.buffer.len() < BATCH
+            && !has_body(&begun)
+            && let Some((job, place)) = self.ready()
         {
-            return Some(Disconnected::Aborted);
+            begun.push_back(self.begin(job, place)?);
         }
-        let written = match body {
-            Some(body) => write_with_body(&mut writer, &mut buffer, body).await,
-            None => write_buffer(&mut writer, &mut buffer).await,
+        self.flush().await?;
+        for Begun { stage, body } in begun {
+            if let Some((body, sent)) = body {
+                self.send(body).await?;
+                // The server has every byte only after the last write returned, and the flag is set right then.
+                sent.store(true, Ordering::Release);
+            }
+            if let Some(stage) = stage {
+                stage.send_modify(|stage| stage.sent = true);
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the line of a request into the buffer. From now on its answer is expected.
+    fn begin(&mut self, job: Job, place: OwnedSemaphorePermit) -> Result<Begun, Disconnected> {
+        let envelope = Envelope::new(job.id, job.request);
+        codec::encode_envelope(&envelope, &mut self.buffer).map_err(Disconnected::Write)?;
+        let body = job.body.map(|body| (body, Arc::<AtomicBool>::default()));
+        let pending = Pending {
+            id: job.id,
+            answer: job.answer,
+            stage: job.stage.clone(),
+            sent: body.as_ref().map(|(_, sent)| Arc::clone(sent)),
+            _place: place,
         };
-        if let Err(reason) = written {
-            return Some(reason);
-        }
-        sent.store(true, Ordering::Release);
+        self.pending
+            .send(pending)
+            .map_err(|_| Disconnected::Aborted)?;
+        let stage = job.stage;
+        Ok(Begun { stage, body })
     }
-    // Best effort: the server sees the end of the stream either way.
-    let _ = writer.shutdown().await;
-    None
+
+    async fn flush(&mut self) -> Result<(), Disconnected> {
+        let written = async {
+            self.writer.write_all(&self.buffer).await?;
+            self.writer.flush().await
+        };
+        let written = written.await;
+        self.buffer.clear();
+        written.map_err(|error| Disconnected::Write(CodecError::Io(error)))
+    }
+
+    async fn send(&mut self, mut body: Body) -> Result<(), Disconnected> {
+        while body.missing() > 0 {
+            let count = body
+                .read(&mut self.buffer)
+                .await
+                .map_err(Disconnected::Body)?;
+            if count == 0 {
+                return Err(Disconnected::BodyTooShort {
+                    missing: body.missing(),
+                });
+            }
+            self.flush().await?;
+            body.advance(count);
+        }
+        Ok(())
+    }
 }
 
-async fn write_buffer<W: AsyncWrite + Unpin>(
-    writer: &mut W,
-    buffer: &mut BytesMut,
-) -> Result<(), Disconnected> {
-    let written = writer.write_all(buffer).await;
-    buffer.clear();
-    written.map_err(|error| Disconnected::Write(CodecError::Io(error)))
-}
-
-async fn write_with_body<W: AsyncWrite + Unpin>(
-    writer: &mut W,
-    buffer: &mut BytesMut,
-    mut body: Body,
-) -> Result<(), Disconnected> {
-    write_buffer(writer, buffer).await?;
-    while body.missing() > 0 {
-        let count = body.read(buffer).await.map_err(Disconnected::Body)?;
-        if count == 0 {
-            return Err(Disconnected::BodyTooShort {
-                missing: body.missing(),
-            });
-        }
-        write_buffer(writer, buffer).await?;
-        body.advance(count);
-    }
-    Ok(())
+async fn take(
+    places: &Arc<Semaphore>,
+    jobs: &mut mpsc::Receiver<Job>,
+) -> Option<(Job, OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.ok()?;
+    Some((jobs.recv().await?, place))
 }

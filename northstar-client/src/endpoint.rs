@@ -5,14 +5,21 @@ use std::{fmt, path::PathBuf, str::FromStr};
 use thiserror::Error;
 use url::{Host, Url};
 
-/// Port of a `tcp://` URL without one.
+/// Port of a `tcp://` or `tls://` URL without one.
 pub const DEFAULT_PORT: u16 = 4200;
 
-/// Where a console is: `tcp://HOST[:PORT]` or `unix:///PATH`.
+/// Where a console is: `tcp://HOST[:PORT]`, `tls://HOST[:PORT]` or `unix:///PATH`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// A host name or address, without brackets, and a port.
     Tcp {
+        /// Host name or address.
+        host: String,
+        /// Port.
+        port: u16,
+    },
+    /// The same with TLS; needs [`Options::tls`](crate::Options::tls).
+    Tls {
         /// Host name or address.
         host: String,
         /// Port.
@@ -33,16 +40,18 @@ pub enum InvalidEndpoint {
         /// What is wrong with it.
         source: url::ParseError,
     },
-    /// A scheme other than `tcp` and `unix`.
-    #[error("`{text}` starts with `{scheme}`: `tcp://HOST:PORT` or `unix:///PATH` is needed")]
+    /// A scheme other than `tcp`, `tls` and `unix`.
+    #[error(
+        "`{text}` starts with `{scheme}`: `tcp://HOST:PORT`, `tls://HOST:PORT` or `unix:///PATH` is needed"
+    )]
     Scheme {
         /// The refused string.
         text: String,
         /// Its scheme.
         scheme: String,
     },
-    /// A `tcp` URL without a host.
-    #[error("`{text}` has no host: `tcp://HOST:PORT` is needed")]
+    /// A `tcp` or `tls` URL without a host.
+    #[error("`{text}` has no host: `tcp://HOST:PORT` or `tls://HOST:PORT` is needed")]
     NoHost {
         /// The refused string.
         text: String,
@@ -65,16 +74,17 @@ impl FromStr for Endpoint {
             source,
         })?;
         match url.scheme() {
-            "tcp" => {
+            scheme @ ("tcp" | "tls") => {
                 let host = match url.host() {
                     Some(Host::Domain(domain)) if !domain.is_empty() => domain.to_owned(),
                     Some(Host::Ipv4(address)) => address.to_string(),
                     Some(Host::Ipv6(address)) => address.to_string(),
                     _ => return Err(InvalidEndpoint::NoHost { text: text() }),
                 };
-                Ok(Endpoint::Tcp {
-                    host,
-                    port: url.port().unwrap_or(DEFAULT_PORT),
+                let port = url.port().unwrap_or(DEFAULT_PORT);
+                Ok(match scheme {
+                    "tls" => Endpoint::Tls { host, port },
+                    _ => Endpoint::Tcp { host, port },
                 })
             }
             "unix" => match url.to_file_path() {
@@ -94,12 +104,18 @@ impl FromStr for Endpoint {
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Endpoint::Tcp { host, port } if host.contains(':') => {
-                write!(f, "tcp://[{host}]:{port}")
-            }
-            Endpoint::Tcp { host, port } => write!(f, "tcp://{host}:{port}"),
+            Endpoint::Tcp { host, port } => authority(f, "tcp", host, *port),
+            Endpoint::Tls { host, port } => authority(f, "tls", host, *port),
             Endpoint::Unix(path) => write!(f, "unix://{}", path.display()),
         }
+    }
+}
+
+fn authority(f: &mut fmt::Formatter<'_>, scheme: &str, host: &str, port: u16) -> fmt::Result {
+    // An IPv6 address has colons of its own (RFC 3986, 3.2.2).
+    match host.contains(':') {
+        true => write!(f, "{scheme}://[{host}]:{port}"),
+        false => write!(f, "{scheme}://{host}:{port}"),
     }
 }
 
@@ -126,6 +142,14 @@ mod tests {
             ),
             ("tcp://10.0.0.1:1", tcp("10.0.0.1", 1), "tcp://10.0.0.1:1"),
             ("tcp://[::1]:4201", tcp("::1", 4201), "tcp://[::1]:4201"),
+            (
+                "tls://fleet.example.org",
+                Endpoint::Tls {
+                    host: "fleet.example.org".to_owned(),
+                    port: 4200,
+                },
+                "tls://fleet.example.org:4200",
+            ),
             (
                 "unix:///run/n.sock",
                 Endpoint::Unix("/run/n.sock".into()),

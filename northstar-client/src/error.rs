@@ -2,11 +2,11 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use northstar_api::{ConnectNack, Request, Response, codec::CodecError};
+use northstar_api::{ConnectNack, Extension, Request, Response, codec::CodecError};
 use semver::Version;
 use thiserror::Error;
 
-use crate::Endpoint;
+use crate::{Endpoint, TlsError};
 
 /// Why there is no connection.
 #[derive(Debug, Error)]
@@ -52,6 +52,20 @@ pub enum ConnectError {
     /// The server sent something else than an answer to `connect`.
     #[error("the server answered the handshake with something else")]
     Unexpected,
+    /// The certificates of this client cannot be used.
+    #[error(transparent)]
+    Certificates(#[from] TlsError),
+    /// There is no TLS connection: the server speaks no TLS, or is not who it has to be.
+    #[error("no TLS connection to {endpoint}")]
+    Tls {
+        /// Where it was tried.
+        endpoint: Endpoint,
+        /// What the handshake failed with.
+        source: io::Error,
+    },
+    /// The server refuses the certificate of this client; the source says why.
+    #[error("the server refuses the certificate of this client")]
+    CertificateRefused(#[source] io::Error),
     /// There is no connection in the environment.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
@@ -116,6 +130,18 @@ pub enum RequestError {
     /// The server answered something else.
     #[error("the answer belongs to another request")]
     Unexpected(Box<Response>),
+    /// No answer in time; see [`Client::with_timeout`](crate::Client::with_timeout).
+    #[error("no answer within {timeout:?}")]
+    Timeout {
+        /// The time that was given.
+        timeout: Duration,
+    },
+    /// The server has not granted what the request needs.
+    #[error("the server has not granted the extension {extension:?}")]
+    NotGranted {
+        /// The extension.
+        extension: Extension,
+    },
     /// The package cannot be read.
     #[error("cannot read {path}")]
     Package {

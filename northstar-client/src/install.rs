@@ -1,19 +1,25 @@
 //! The body of an install request.
 
-use std::{fmt, io};
+use std::{
+    fmt, io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// How many bytes are read and sent at once.
-const CHUNK: usize = 64 * 1024;
+const CHUNK: usize = 256 * 1024;
 
 /// A package on its way to the server.
 pub(crate) struct Body {
     reader: Box<dyn AsyncRead + Send + Unpin>,
     progress: Box<dyn FnMut(u64) + Send>,
     size: u64,
-    sent: u64,
+    sent: Arc<AtomicU64>,
 }
 
 impl Body {
@@ -27,13 +33,18 @@ impl Body {
             reader: Box::new(reader),
             progress: Box::new(progress),
             size,
-            sent: 0,
+            sent: Arc::default(),
         }
+    }
+
+    /// Counts the bytes that are sent.
+    pub(crate) fn counter(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.sent)
     }
 
     /// How many bytes are still to be sent.
     pub(crate) fn missing(&self) -> u64 {
-        self.size.saturating_sub(self.sent)
+        self.size.saturating_sub(self.sent.load(Ordering::Relaxed))
     }
 
     /// Reads the next piece into `buffer`; 0 if the reader ends.
@@ -48,10 +59,9 @@ impl Body {
 
     /// `count` more bytes are sent.
     pub(crate) fn advance(&mut self, count: usize) {
-        self.sent = self
-            .sent
-            .saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
-        (self.progress)(self.sent);
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        let before = self.sent.fetch_add(count, Ordering::Relaxed);
+        (self.progress)(before.saturating_add(count));
     }
 }
 

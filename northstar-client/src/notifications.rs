@@ -1,6 +1,7 @@
 //! What the server tells without being asked.
 
 use std::{
+    fmt,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -13,10 +14,22 @@ use northstar_api::Notification;
 use thiserror::Error;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
+/// A notification and its number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Its number in this run of the daemon. `None` without the extension `sequence`.
+    pub sequence: Option<u64>,
+    /// What happened.
+    pub notification: Notification,
+}
+
 /// Stream of the notifications of a connection. It ends when the connection does.
 pub struct Notifications(BoxStream<'static, Result<Notification, Missed>>);
 
-/// Notifications were dropped, because the stream was not read fast enough.
+/// Stream of the notifications of a connection, with their numbers. It ends when the connection does.
+pub struct Events(BoxStream<'static, Result<Event, Missed>>);
+
+/// Notifications were dropped, because the stream was not read fast enough, here or at the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("{count} notifications were missed")]
 pub struct Missed {
@@ -25,16 +38,31 @@ pub struct Missed {
 }
 
 impl Notifications {
-    pub(crate) fn new(receiver: Receiver<Notification>) -> Notifications {
+    pub(crate) fn new(receiver: Receiver<Event>) -> Notifications {
+        let events = Events::new(receiver).0;
+        Notifications(
+            events
+                .map(|event| event.map(|event| event.notification))
+                .boxed(),
+        )
+    }
+}
+
+impl Events {
+    pub(crate) fn new(receiver: Receiver<Event>) -> Events {
         let stream = unfold(receiver, |mut receiver| async {
             let item = match receiver.recv().await {
-                Ok(notification) => Ok(notification),
+                Ok(Event {
+                    notification: Notification::Lagged { missed },
+                    ..
+                }) => Err(Missed { count: missed }),
+                Ok(event) => Ok(event),
                 Err(RecvError::Lagged(count)) => Err(Missed { count }),
                 Err(RecvError::Closed) => return None,
             };
             Some((item, receiver))
         });
-        Notifications(stream.boxed())
+        Events(stream.boxed())
     }
 }
 
@@ -46,8 +74,22 @@ impl Stream for Notifications {
     }
 }
 
-impl std::fmt::Debug for Notifications {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Stream for Events {
+    type Item = Result<Event, Missed>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_next_unpin(context)
+    }
+}
+
+impl fmt::Debug for Notifications {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Notifications").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events").finish_non_exhaustive()
     }
 }

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use northstar_api::{
-    Container, ContainerResult, InspectData, InspectResult, InstallResult, Name, RepositoryId,
-    Request, Response, Token, VerificationResult,
+    Container, ContainerResult, ContainerStatistics, Extension, InspectData, InspectResult,
+    InstallResult, Name, RepositoryId, Request, Response, Token, VerificationResult,
 };
 use tokio::{fs::File, io::AsyncRead};
 
@@ -82,11 +82,7 @@ impl Client {
         containers: impl IntoIterator<Item = Container>,
     ) -> Result<Vec<ContainerResult>, RequestError> {
         let containers = containers.into_iter().collect();
-        self.ask(Request::Mount { containers }, |response| match response {
-            Response::Mount(results) => Ok(results),
-            other => Err(unexpected(other)),
-        })
-        .await
+        self.ask(Request::Mount { containers }, mounted).await
     }
 
     /// Unmounts containers. The results are in the order of `containers`.
@@ -99,11 +95,7 @@ impl Client {
         containers: impl IntoIterator<Item = Container>,
     ) -> Result<Vec<ContainerResult>, RequestError> {
         let containers = containers.into_iter().collect();
-        self.ask(Request::Umount { containers }, |response| match response {
-            Response::Umount(results) => Ok(results),
-            other => Err(unexpected(other)),
-        })
-        .await
+        self.ask(Request::Umount { containers }, umounted).await
     }
 
     /// Starts a container as its manifest says. Its program is running when this returns.
@@ -125,22 +117,7 @@ impl Client {
         container: Container,
         options: StartOptions,
     ) -> Result<(), RequestError> {
-        let StartOptions {
-            init,
-            arguments,
-            environment,
-        } = options;
-        let request = Request::Start {
-            container,
-            init,
-            arguments,
-            environment,
-        };
-        self.ask(request, |response| match response {
-            Response::Start(result) => done(result),
-            other => Err(unexpected(other)),
-        })
-        .await
+        self.ask(options.request(container), started).await
     }
 
     /// Sends the signal with the number `signal` to a container.
@@ -178,11 +155,7 @@ impl Client {
         let answer = self
             .request_install(repository.into(), size, reader, progress)
             .await?;
-        accept(answer.response, |response| match response {
-            Response::Install(InstallResult::Ok { container }) => Ok(container),
-            Response::Install(InstallResult::Error { error }) => Err(error.into()),
-            other => Err(unexpected(other)),
-        })
+        accept(answer.response, installed)
     }
 
     /// Installs the package in the file `path`. `progress` is called with the number of bytes sent so
@@ -197,12 +170,7 @@ impl Client {
         path: &Path,
         progress: impl FnMut(u64) + Send + 'static,
     ) -> Result<Container, RequestError> {
-        let error = |source| RequestError::Package {
-            path: path.to_owned(),
-            source,
-        };
-        let file = File::open(path).await.map_err(error)?;
-        let size = file.metadata().await.map_err(error)?.len();
+        let (file, size) = open(path).await?;
         self.install(repository, size, file, progress).await
     }
 
@@ -212,14 +180,8 @@ impl Client {
     ///
     /// See [`RequestError`].
     pub async fn uninstall(&self, container: Container, wipe: bool) -> Result<(), RequestError> {
-        self.ask(
-            Request::Uninstall { container, wipe },
-            |response| match response {
-                Response::Uninstall(result) => done(result),
-                other => Err(unexpected(other)),
-            },
-        )
-        .await
+        self.ask(Request::Uninstall { container, wipe }, uninstalled)
+            .await
     }
 
     /// Creates a token that `target` can verify, who has to know `shared` too.
@@ -263,6 +225,31 @@ impl Client {
         .await
     }
 
+    /// What containers use, all at once; of all containers if `containers` is empty. Those that are not installed are left
+    /// out. Needs the extension `details`.
+    ///
+    /// # Errors
+    ///
+    /// See [`RequestError`]; [`RequestError::NotGranted`] without the extension.
+    pub async fn statistics(
+        &self,
+        containers: impl IntoIterator<Item = Container>,
+    ) -> Result<Vec<ContainerStatistics>, RequestError> {
+        let extension = Extension::Details;
+        if !self.has(extension) {
+            return Err(RequestError::NotGranted { extension });
+        }
+        let containers = containers.into_iter().collect();
+        self.ask(
+            Request::Statistics { containers },
+            |response| match response {
+                Response::Statistics(statistics) => Ok(statistics),
+                other => Err(unexpected(other)),
+            },
+        )
+        .await
+    }
+
     /// Ends the daemon.
     ///
     /// # Errors
@@ -277,11 +264,12 @@ impl Client {
     }
 }
 
-fn accept<T>(
+pub(crate) fn accept<T>(
     response: Response,
     read: impl FnOnce(Response) -> Result<T, RequestError>,
 ) -> Result<T, RequestError> {
     match response {
+        Response::Error(error) => Err(error.into()),
         Response::PermissionDenied(request) => {
             Err(RequestError::PermissionDenied(Box::new(request)))
         }
@@ -289,10 +277,73 @@ fn accept<T>(
     }
 }
 
+impl StartOptions {
+    pub(crate) fn request(self, container: Container) -> Request {
+        let StartOptions {
+            init,
+            arguments,
+            environment,
+        } = self;
+        Request::Start {
+            container,
+            init,
+            arguments,
+            environment,
+        }
+    }
+}
+
+/// Opens a package and tells its size in bytes.
+pub(crate) async fn open(path: &Path) -> Result<(File, u64), RequestError> {
+    let error = |source| RequestError::Package {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::open(path).await.map_err(error)?;
+    let size = file.metadata().await.map_err(error)?.len();
+    Ok((file, size))
+}
+
+pub(crate) fn mounted(response: Response) -> Result<Vec<ContainerResult>, RequestError> {
+    match response {
+        Response::Mount(results) => Ok(results),
+        other => Err(unexpected(other)),
+    }
+}
+
+pub(crate) fn umounted(response: Response) -> Result<Vec<ContainerResult>, RequestError> {
+    match response {
+        Response::Umount(results) => Ok(results),
+        other => Err(unexpected(other)),
+    }
+}
+
+pub(crate) fn started(response: Response) -> Result<(), RequestError> {
+    match response {
+        Response::Start(result) => done(result),
+        other => Err(unexpected(other)),
+    }
+}
+
+pub(crate) fn installed(response: Response) -> Result<Container, RequestError> {
+    match response {
+        Response::Install(InstallResult::Ok { container }) => Ok(container),
+        Response::Install(InstallResult::Error { error }) => Err(error.into()),
+        other => Err(unexpected(other)),
+    }
+}
+
+pub(crate) fn uninstalled(response: Response) -> Result<(), RequestError> {
+    match response {
+        Response::Uninstall(result) => done(result),
+        other => Err(unexpected(other)),
+    }
+}
+
 fn done(result: ContainerResult) -> Result<(), RequestError> {
     result.into_result().map(drop).map_err(RequestError::Server)
 }
 
-fn unexpected(response: Response) -> RequestError {
+pub(crate) fn unexpected(response: Response) -> RequestError {
     RequestError::Unexpected(Box::new(response))
 }

@@ -74,6 +74,7 @@ pub async fn connected(notifications: Option<usize>) -> (Client, Peer) {
     let options = Options {
         timeout: DEADLINE,
         notifications,
+        ..Options::default()
     };
     let (client, ()) = tokio::join!(Client::from_stream(ours, options), serve);
     (client.unwrap(), peer)
