@@ -67,6 +67,19 @@ impl Console {
         );
     }
 
+    /// Starts a container and returns why it could not be set up.
+    ///
+    /// # Panics
+    /// If the answer is anything but `start_container_failed`.
+    pub fn start_failure(&mut self, container: &str) -> Failure {
+        let answer = self.start(container);
+        let text = answer
+            .pointer("/start/error/error/start_container_failed/error")
+            .and_then(Value::as_str)
+            .unwrap_or_else(|| panic!("start of {container} answered {answer}"));
+        Failure::read(text)
+    }
+
     /// Sends a signal to a container.
     pub fn kill(&mut self, container: &str, signal: i32) -> Value {
         self.request(&json!({"kill": {"container": container, "signal": signal}}))
@@ -223,6 +236,39 @@ impl Console {
             .expect("the console answers in time");
         assert!(length > 0, "the daemon closed the connection");
         serde_json::from_str(&line).expect("each line is one JSON value")
+    }
+}
+
+/// Why a start failed: the step of docs/start.md and the errno, as far as it failed at one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The step, or the whole text if there is none.
+    pub step: String,
+    /// Which one of several: a mount point, a limit.
+    pub detail: String,
+    /// The number from errno(3); 0 if the failure is none of the kernel's.
+    pub errno: i32,
+}
+
+impl Failure {
+    /// Reads `STEP DETAIL: TEXT (os error ERRNO)`, as a step that failed is told.
+    #[must_use]
+    pub fn read(text: &str) -> Self {
+        let read = || {
+            let (rest, errno) = text.strip_suffix(')')?.rsplit_once(" (os error ")?;
+            let (place, _) = rest.rsplit_once(": ")?;
+            let (step, detail) = place.split_once(' ').unwrap_or((place, ""));
+            Some(Self {
+                step: step.to_owned(),
+                detail: detail.to_owned(),
+                errno: errno.parse().ok()?,
+            })
+        };
+        read().unwrap_or_else(|| Self {
+            step: text.to_owned(),
+            detail: String::new(),
+            errno: 0,
+        })
     }
 }
 

@@ -5,15 +5,19 @@
 //! Tests whose names start with `vm_` need dm-verity or cgroup v2 and fail elsewhere. All others run with whatever
 //! integrity the kernel offers.
 
+mod canary;
 mod console;
 mod daemon;
+pub mod image;
 mod package;
 pub mod programs;
+pub mod raw;
 pub mod residue;
 mod site;
 mod wait;
 
-pub use console::Console;
+pub use canary::Canary;
+pub use console::{Console, Failure};
 pub use daemon::{Daemon, Stream};
 pub use package::{Package, flip_bit};
 pub use programs::programs;

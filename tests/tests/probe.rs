@@ -139,8 +139,8 @@ fn in_words(check: &str, value: String) -> String {
     match check {
         // The kind of a file system of the host is the host's business.
         "mount./bind-ro" | "mount./bind-rw" | "mount./data" | "mount./run/sockets" => {
-            let (_, options) = value.split_once(' ').unwrap_or_default();
-            format!("host's {options}")
+            let words: Vec<&str> = value.split(' ').skip(1).take(2).collect();
+            format!("host's {}", words.join(" "))
         }
         "process.hostname" => {
             let host =
