@@ -2,18 +2,28 @@
 
 use std::fmt::{self, Display};
 use std::io::{self, BufWriter, Stdout, Write};
+use std::process::ExitCode;
 
 use anyhow::Context;
 
 /// Standard output. Once its reader is gone, the rest is silently dropped: a reader that has seen
 /// enough, as `head` has, is no failure.
-pub(crate) struct Output {
+#[derive(Debug)]
+pub struct Output {
     stdout: BufWriter<Stdout>,
     closed: bool,
 }
 
+impl Default for Output {
+    fn default() -> Output {
+        Output::new()
+    }
+}
+
 impl Output {
-    pub(crate) fn new() -> Output {
+    /// The standard output of this process.
+    #[must_use]
+    pub fn new() -> Output {
         Output {
             stdout: BufWriter::new(io::stdout()),
             closed: false,
@@ -21,25 +31,44 @@ impl Output {
     }
 
     /// Prints one line.
-    pub(crate) fn line(&mut self, line: impl Display) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// Standard output cannot be written, for another reason than that its reader is gone.
+    pub fn line(&mut self, line: impl Display) -> anyhow::Result<()> {
+        self.write(|stdout| writeln!(stdout, "{line}"))
+    }
+
+    /// Prints bytes as they are.
+    ///
+    /// # Errors
+    ///
+    /// As [`Output::line`].
+    pub fn bytes(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        self.write(|stdout| stdout.write_all(bytes))
+    }
+
+    /// Hands out what is buffered, reports the error of `result`, and says how to exit.
+    pub fn exit(mut self, result: anyhow::Result<()>) -> ExitCode {
+        // What was found out before an error is shown before it.
+        let finished = self.write(Write::flush);
+        match result.and(finished) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                report(&error);
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn write(
+        &mut self,
+        write: impl FnOnce(&mut BufWriter<Stdout>) -> io::Result<()>,
+    ) -> anyhow::Result<()> {
         if self.closed {
             return Ok(());
         }
-        let written = writeln!(self.stdout, "{line}");
-        self.check(written)
-    }
-
-    /// Hands out what is buffered.
-    pub(crate) fn finish(&mut self) -> anyhow::Result<()> {
-        if self.closed {
-            return Ok(());
-        }
-        let flushed = self.stdout.flush();
-        self.check(flushed)
-    }
-
-    fn check(&mut self, result: io::Result<()>) -> anyhow::Result<()> {
-        match result {
+        match write(&mut self.stdout) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 self.closed = true;
                 Ok(())
@@ -50,7 +79,8 @@ impl Output {
 }
 
 /// Text of a package that may hold anything, in a form that does nothing to a terminal.
-pub(crate) struct Escaped<T>(pub T);
+#[derive(Debug, Clone, Copy)]
+pub struct Escaped<T>(pub T);
 
 impl<T: Display> Display for Escaped<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -65,13 +95,26 @@ impl<T: Display> Display for Escaped<T> {
     }
 }
 
+/// An error with its causes, in one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
 /// Prints an error with its causes on standard error.
-pub(crate) fn report(error: &anyhow::Error) {
+pub fn report(error: &anyhow::Error) {
     // Nothing is left to be done if this cannot be written either.
     let _ = writeln!(io::stderr(), "error: {}", Escaped(format!("{error:#}")));
 }
 
 /// Prints a warning on standard error.
-pub(crate) fn warn(warning: &impl Display) {
+pub fn warn(warning: &impl Display) {
     let _ = writeln!(io::stderr(), "warning: {}", Escaped(warning));
 }

@@ -23,6 +23,7 @@ pub const TEST: &[&str] = &[
     "busybox-static",
     "cryptsetup-bin",
     "e2fsprogs",
+    "openssl",
     "squashfs-tools",
 ];
 

@@ -8,14 +8,14 @@ use crate::output::Output;
 
 /// Make a key pair: NAME.key, to sign packages with, and NAME.pub, to check them with
 ///
-/// Existing files are never overwritten.
+/// The secret key gets the mode 0600. Existing files are never overwritten.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Name of the files, without extension
-    #[arg(long)]
+    #[arg(short, long)]
     name: String,
     /// Existing directory to write them to
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
 }
 

@@ -1,0 +1,137 @@
+//! Packing, as `sextant pack` and `cargo npk pack` do it.
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use anyhow::{Context, bail, ensure};
+use northstar_manifest::Manifest;
+use northstar_npk::key::SecretKey;
+use northstar_npk::limits;
+use northstar_npk::pack::{self, PackOptions, Packed};
+use northstar_npk::squashfs::{Compression, Xattrs};
+
+use crate::output;
+use crate::progress::Bar;
+use crate::sbom::Sbom;
+
+/// How the image is made.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ImageArguments {
+    /// Compression of the image: none, gzip, lzo, xz, zstd or lz4
+    #[arg(short, long, default_value_t)]
+    pub compression: Compression,
+    /// How many bytes of a file are compressed together: a power of two from 4096 to 1048576 [default: 131072]
+    #[arg(short, long, value_name = "BYTES")]
+    pub block_size: Option<u32>,
+    /// Leave extended attributes out with a warning, instead of refusing files that have some
+    #[arg(long)]
+    pub no_xattrs: bool,
+}
+
+/// One call of a packer.
+#[derive(Debug)]
+pub struct Job<'a> {
+    /// The manifest.
+    pub manifest: Manifest,
+    /// The directory with the content of the image.
+    pub root: Option<&'a Path>,
+    /// The secret key to sign with.
+    pub key: Option<&'a Path>,
+    /// How the image is made.
+    pub image: &'a ImageArguments,
+    /// How many numbered copies are made in the directory `out`, instead of one package.
+    pub clones: Option<u32>,
+    /// The bill of materials.
+    pub sbom: Option<&'a Path>,
+    /// The package, or the directory it is written to.
+    pub out: &'a Path,
+}
+
+impl Job<'_> {
+    /// Packs, and prints warnings on standard error.
+    ///
+    /// # Errors
+    ///
+    /// Something is refused or fails; nothing is left of the package then.
+    pub fn run(mut self) -> anyhow::Result<Vec<Packed>> {
+        let key = self.key.map(SecretKey::read).transpose()?;
+        let extra = self.add_sbom()?;
+        let bar = Bar::new();
+        let report = |progress| bar.show(progress);
+        let options = PackOptions {
+            root: self.root,
+            key: key.as_ref(),
+            extra: &extra,
+            compression: self.image.compression,
+            block_size: self.image.block_size,
+            xattrs: match self.image.no_xattrs {
+                true => Xattrs::Drop,
+                false => Xattrs::Refuse,
+            },
+            mtime: source_date_epoch()?,
+            progress: Some(&report),
+            ..PackOptions::new(&self.manifest)
+        };
+        let packed = self.pack(&options);
+        drop(bar);
+        let packed =
+            packed.with_context(|| format!("failed to pack {}", self.manifest.container()))?;
+        // Clones differ in their names only, so the warnings of one are those of all.
+        for warning in packed.iter().take(1).flat_map(|packed| &packed.warnings) {
+            output::warn(warning);
+        }
+        Ok(packed)
+    }
+
+    /// The files that go into the image beside those of the root.
+    fn add_sbom(&mut self) -> anyhow::Result<Vec<(PathBuf, Vec<u8>)>> {
+        let Some(path) = self.sbom else {
+            return Ok(Vec::new());
+        };
+        let refused = || format!("the bill of materials {} is refused", path.display());
+        let sbom = Sbom::read(path).with_context(refused)?;
+        sbom.add_to(&mut self.manifest).with_context(refused)?;
+        Ok(vec![(sbom.format.path().into(), sbom.bytes)])
+    }
+
+    fn pack(&self, options: &PackOptions<'_>) -> anyhow::Result<Vec<Packed>> {
+        let Some(count) = self.clones else {
+            return Ok(vec![pack::pack(options, self.out)?]);
+        };
+        ensure!(
+            self.out.is_dir(),
+            "{} is not a directory",
+            self.out.display()
+        );
+        Ok(pack::pack_clones(options, count, self.out)?)
+    }
+}
+
+/// Reads the file of a manifest.
+///
+/// # Errors
+///
+/// It cannot be read, or is not valid.
+pub fn read_manifest(path: &Path) -> anyhow::Result<Manifest> {
+    let context = || format!("failed to read manifest {}", path.display());
+    let size = fs::metadata(path).with_context(context)?.len();
+    ensure!(
+        size <= limits::MANIFEST as u64,
+        "manifest {} is larger than {} bytes",
+        path.display(),
+        limits::MANIFEST
+    );
+    let bytes = fs::read(path).with_context(context)?;
+    Manifest::from_yaml(&bytes).with_context(|| format!("invalid manifest {}", path.display()))
+}
+
+/// The time that reproducible builds give to files: <https://reproducible-builds.org/specs/source-date-epoch/>.
+fn source_date_epoch() -> anyhow::Result<u32> {
+    match env::var("SOURCE_DATE_EPOCH") {
+        Ok(seconds) => seconds
+            .parse()
+            .with_context(|| format!("SOURCE_DATE_EPOCH {seconds:?} is not a time until 2106")),
+        Err(env::VarError::NotPresent) => Ok(0),
+        Err(env::VarError::NotUnicode(_)) => bail!("SOURCE_DATE_EPOCH is not a number"),
+    }
+}

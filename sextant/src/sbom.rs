@@ -1,0 +1,456 @@
+//! The bill of materials of a package: what it is made of, as CycloneDX or SPDX has it.
+//!
+//! It travels inside the image, as `/sbom.cdx.json` or `/sbom.spdx.json`, and the manifest vouches for
+//! it under the key `sbom` of its `custom` section:
+//!
+//! ```yaml
+//! custom:
+//!   sbom:
+//!     format: cyclonedx        # or spdx
+//!     version: "1.6"           # of the format
+//!     path: /sbom.cdx.json     # in the image
+//!     sha256: 6e0c…            # of that file, 64 hexadecimal digits
+//! ```
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use northstar_manifest::Manifest;
+use northstar_npk::Package;
+use northstar_npk::squashfs::{self, SquashfsError};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+/// Key in the manifest's `custom` section.
+pub const KEY: &str = "sbom";
+
+/// Largest bill of materials in bytes.
+pub const LIMIT: u64 = 32 * 1024 * 1024;
+
+/// Versions of CycloneDX that have a JSON form (<https://cyclonedx.org/specification/overview/>).
+const CYCLONE_DX: &[&str] = &["1.2", "1.3", "1.4", "1.5", "1.6", "1.7"];
+/// Versions of SPDX that are a JSON document with a list of packages (<https://spdx.dev/specifications/>).
+const SPDX_2: &[&str] = &["2.2", "2.3"];
+/// Versions of SPDX that are a graph in JSON-LD.
+const SPDX_3: &[&str] = &["3.0.0", "3.0.1"];
+
+/// The format of a bill of materials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// <https://cyclonedx.org>
+    CycloneDx,
+    /// <https://spdx.dev>
+    Spdx,
+}
+
+impl Format {
+    /// Where a bill of this format is in an image.
+    #[must_use]
+    pub fn path(self) -> &'static str {
+        match self {
+            Format::CycloneDx => "/sbom.cdx.json",
+            Format::Spdx => "/sbom.spdx.json",
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Format::CycloneDx => "CycloneDX",
+            Format::Spdx => "SPDX",
+        })
+    }
+}
+
+/// What is wrong with a bill of materials, or with what a package says about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SbomError {
+    /// The file cannot be read.
+    #[error("failed to read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Cause.
+        source: io::Error,
+    },
+    /// Larger than [`LIMIT`].
+    #[error("a bill of materials has at most {LIMIT} bytes")]
+    TooLarge,
+    /// Not JSON.
+    #[error("a bill of materials is JSON")]
+    Json(#[source] serde_json::Error),
+    /// JSON, but of no format that is known.
+    #[error(
+        "neither CycloneDX (`bomFormat: CycloneDX` and `specVersion`) nor SPDX (`spdxVersion`, or a \
+         `@context` of SPDX 3)"
+    )]
+    Format,
+    /// A version of the format that is not known.
+    #[error("{format} {version} is not known: known are {}", known.join(", "))]
+    Version {
+        /// The format.
+        format: Format,
+        /// The version as it is written.
+        version: String,
+        /// The versions that are known.
+        known: Vec<&'static str>,
+    },
+    /// A field that is not what the format says.
+    #[error("the field `{field}` of {format} {version} is not a list")]
+    NotAList {
+        /// The format.
+        format: Format,
+        /// Its version.
+        version: String,
+        /// The field.
+        field: &'static str,
+    },
+    /// There is a `custom` section in the manifest to which nothing can be added.
+    #[error(
+        "`custom` of the manifest is not a map, so that there is no place for the key `{KEY}` in it"
+    )]
+    CustomNotAMap,
+    /// The key is there already.
+    #[error("`custom.{KEY}` is in the manifest already: leave it out, it is written when packing")]
+    CustomTaken,
+    /// What the manifest says is not of the documented form.
+    #[error("`custom.{KEY}` of the manifest is not of the documented form")]
+    Record(#[source] serde_json::Error),
+    /// The file is not in the image.
+    #[error("there is no file {} in the image, which `custom.{KEY}` names", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file in the image is another one.
+    #[error("{} has the sha256 {found}, and not {expected} as in `custom.{KEY}`", path.display())]
+    Digest {
+        /// The file.
+        path: PathBuf,
+        /// What the manifest says.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// The image cannot be read.
+    #[error(transparent)]
+    Image(#[from] SquashfsError),
+}
+
+/// A bill of materials whose format is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sbom {
+    /// The document.
+    pub bytes: Vec<u8>,
+    /// Its format.
+    pub format: Format,
+    /// Version of the format.
+    pub version: String,
+    /// How many components (CycloneDX) or packages (SPDX) it lists.
+    pub components: usize,
+}
+
+/// What a manifest says about the bill of materials in the image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Its format.
+    pub format: Format,
+    /// Version of the format.
+    pub version: String,
+    /// Absolute path in the image.
+    pub path: PathBuf,
+    /// SHA-256 of the file in lower-case hexadecimal digits.
+    pub sha256: String,
+}
+
+impl Sbom {
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, is too large, or is none of the known formats.
+    pub fn read(path: &Path) -> Result<Sbom, SbomError> {
+        let failed = |source| SbomError::Read {
+            path: path.to_owned(),
+            source,
+        };
+        let mut bytes = Vec::new();
+        let file = File::open(path).map_err(failed)?;
+        file.take(LIMIT + 1)
+            .read_to_end(&mut bytes)
+            .map_err(failed)?;
+        Sbom::parse(bytes)
+    }
+
+    /// Finds out what `bytes` are.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sbom::read`].
+    pub fn parse(bytes: Vec<u8>) -> Result<Sbom, SbomError> {
+        if bytes.len() as u64 > LIMIT {
+            return Err(SbomError::TooLarge);
+        }
+        let json: Value = serde_json::from_slice(&bytes).map_err(SbomError::Json)?;
+        let (format, version, components) = recognise(&json)?;
+        Ok(Sbom {
+            bytes,
+            format,
+            version,
+            components,
+        })
+    }
+
+    /// What the manifest says about it.
+    #[must_use]
+    pub fn record(&self) -> Record {
+        Record {
+            format: self.format,
+            version: self.version.clone(),
+            path: self.format.path().into(),
+            sha256: hex::encode(Sha256::digest(&self.bytes)),
+        }
+    }
+
+    /// Makes the manifest vouch for it.
+    ///
+    /// # Errors
+    ///
+    /// There is a `custom` section that is not a map, or has the key already.
+    pub fn add_to(&self, manifest: &mut Manifest) -> Result<(), SbomError> {
+        let custom = manifest
+            .custom
+            .get_or_insert_with(|| Value::Object(Map::new()));
+        let map = custom.as_object_mut().ok_or(SbomError::CustomNotAMap)?;
+        if map.contains_key(KEY) {
+            return Err(SbomError::CustomTaken);
+        }
+        let record = serde_json::to_value(self.record()).map_err(SbomError::Record)?;
+        map.insert(KEY.to_owned(), record);
+        Ok(())
+    }
+
+    /// The bill of materials in a package, checked against what the manifest says about it; `None` if
+    /// the manifest says nothing.
+    ///
+    /// # Errors
+    ///
+    /// What the manifest says is not true.
+    pub fn of(file: &File, package: &Package) -> Result<Option<Sbom>, SbomError> {
+        let Some(record) = Record::of(package.manifest())? else {
+            return Ok(None);
+        };
+        let path = &record.path;
+        let found = squashfs::read_file(file, package.image(), path, LIMIT)?;
+        let bytes = found.ok_or_else(|| SbomError::Missing { path: path.clone() })?;
+        let sha256 = hex::encode(Sha256::digest(&bytes));
+        if sha256 != record.sha256 {
+            return Err(SbomError::Digest {
+                path: path.clone(),
+                expected: record.sha256,
+                found: sha256,
+            });
+        }
+        Sbom::parse(bytes).map(Some)
+    }
+}
+
+impl Record {
+    /// What a manifest says. The key may be another's: what is no map is not meant here.
+    ///
+    /// # Errors
+    ///
+    /// There is a map that is not of the documented form.
+    pub fn of(manifest: &Manifest) -> Result<Option<Record>, SbomError> {
+        let record = manifest.custom.as_ref().and_then(|custom| custom.get(KEY));
+        match record {
+            Some(record @ Value::Object(_)) => Record::deserialize(record)
+                .map(Some)
+                .map_err(SbomError::Record),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Format, version and number of components.
+fn recognise(json: &Value) -> Result<(Format, String, usize), SbomError> {
+    let text = |field: &str| json.get(field).and_then(Value::as_str);
+    if text("bomFormat") == Some("CycloneDX") {
+        let version = text("specVersion").unwrap_or_default();
+        known(Format::CycloneDx, version, &[CYCLONE_DX])?;
+        let count = count(json, "components", Format::CycloneDx, version, |_| true)?;
+        return Ok((Format::CycloneDx, version.to_owned(), count));
+    }
+    if let Some(version) = text("spdxVersion") {
+        let version = version.strip_prefix("SPDX-").unwrap_or(version);
+        known(Format::Spdx, version, &[SPDX_2, SPDX_3])?;
+        let count = count(json, "packages", Format::Spdx, version, |_| true)?;
+        return Ok((Format::Spdx, version.to_owned(), count));
+    }
+    // https://spdx.github.io/spdx-spec/v3.0.1/serializations/
+    let context = text("@context").and_then(|url| url.strip_prefix("https://spdx.org/rdf/"));
+    let version = context.and_then(|rest| rest.strip_suffix("/spdx-context.jsonld"));
+    let version = version.ok_or(SbomError::Format)?;
+    known(Format::Spdx, version, &[SPDX_2, SPDX_3])?;
+    let is_package =
+        |element: &Value| element.get("type").and_then(Value::as_str) == Some("software_Package");
+    let count = count(json, "@graph", Format::Spdx, version, is_package)?;
+    Ok((Format::Spdx, version.to_owned(), count))
+}
+
+fn known(format: Format, version: &str, known: &[&[&'static str]]) -> Result<(), SbomError> {
+    let known = known.concat();
+    match known.contains(&version) {
+        true => Ok(()),
+        false => Err(SbomError::Version {
+            format,
+            version: version.to_owned(),
+            known,
+        }),
+    }
+}
+
+/// The entries of a list that are to be counted; a list that is not there is empty.
+fn count(
+    json: &Value,
+    field: &'static str,
+    format: Format,
+    version: &str,
+    is_counted: impl Fn(&Value) -> bool,
+) -> Result<usize, SbomError> {
+    match json.get(field) {
+        None => Ok(0),
+        Some(Value::Array(list)) => Ok(list.iter().filter(|entry| is_counted(entry)).count()),
+        Some(_) => Err(SbomError::NotAList {
+            format,
+            version: version.to_owned(),
+            field,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn parse(json: &Value) -> Result<Sbom, SbomError> {
+        Sbom::parse(serde_json::to_vec(json).unwrap())
+    }
+
+    #[test]
+    fn known_formats_are_recognised() {
+        let graph = json!([
+            {"type": "CreationInfo"},
+            {"type": "software_Package", "name": "a"},
+            {"type": "software_Package", "name": "b"},
+        ]);
+        let cases = [
+            (
+                json!({"bomFormat": "CycloneDX", "specVersion": "1.6", "components": [{}, {}]}),
+                (Format::CycloneDx, "1.6", 2),
+            ),
+            (
+                json!({"bomFormat": "CycloneDX", "specVersion": "1.2"}),
+                (Format::CycloneDx, "1.2", 0),
+            ),
+            (
+                json!({"spdxVersion": "SPDX-2.3", "packages": [{}]}),
+                (Format::Spdx, "2.3", 1),
+            ),
+            (
+                json!({"@context": "https://spdx.org/rdf/3.0.1/spdx-context.jsonld", "@graph": graph}),
+                (Format::Spdx, "3.0.1", 2),
+            ),
+        ];
+        for (json, expected) in cases {
+            let sbom = parse(&json).unwrap();
+            let found = (sbom.format, sbom.version.as_str(), sbom.components);
+            assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn other_documents_are_refused() {
+        for json in [
+            json!(null),
+            json!([]),
+            json!("CycloneDX"),
+            json!({}),
+            json!({"bomFormat": "Cyclone", "specVersion": "1.6"}),
+            json!({"@context": "https://example.com"}),
+        ] {
+            assert!(matches!(parse(&json), Err(SbomError::Format)), "{json}");
+        }
+        for (json, expected) in [
+            (json!({"bomFormat": "CycloneDX"}), ""),
+            (
+                json!({"bomFormat": "CycloneDX", "specVersion": "9.9"}),
+                "9.9",
+            ),
+            (json!({"bomFormat": "CycloneDX", "specVersion": 1.6}), ""),
+            (json!({"spdxVersion": "SPDX-1.2"}), "1.2"),
+            (
+                json!({"@context": "https://spdx.org/rdf/9/spdx-context.jsonld"}),
+                "9",
+            ),
+        ] {
+            let result = parse(&json);
+            let is_expected =
+                matches!(&result, Err(SbomError::Version { version, .. }) if version == expected);
+            assert!(is_expected, "{json}: {result:?}");
+        }
+        let no_list = json!({"spdxVersion": "SPDX-2.3", "packages": {}});
+        assert!(matches!(
+            parse(&no_list),
+            Err(SbomError::NotAList {
+                field: "packages",
+                ..
+            })
+        ));
+        assert!(matches!(
+            Sbom::parse(b"<bom/>".to_vec()),
+            Err(SbomError::Json(_))
+        ));
+        let large = vec![b' '; LIMIT as usize + 1];
+        assert!(matches!(Sbom::parse(large), Err(SbomError::TooLarge)));
+        let deep = [vec![b'['; 100_000], vec![b']'; 100_000]].concat();
+        assert!(matches!(Sbom::parse(deep), Err(SbomError::Json(_))));
+    }
+
+    #[test]
+    fn the_manifest_gets_a_key_and_loses_nothing() {
+        let sbom = parse(&json!({"spdxVersion": "SPDX-2.3"})).unwrap();
+        let text = "name: a\nversion: 0.0.1\nuid: 1\ngid: 1\n";
+        let read =
+            |custom: &str| Manifest::from_yaml(format!("{text}{custom}").as_bytes()).unwrap();
+        for custom in ["", "custom: {other: 1}"] {
+            let mut manifest = read(custom);
+            sbom.add_to(&mut manifest).unwrap();
+            assert_eq!(Record::of(&manifest).unwrap(), Some(sbom.record()));
+            let other = manifest.custom.as_ref().unwrap().get("other");
+            assert_eq!(other, (!custom.is_empty()).then_some(&json!(1)));
+            assert!(matches!(
+                sbom.add_to(&mut manifest),
+                Err(SbomError::CustomTaken)
+            ));
+        }
+        for custom in ["custom: [1]", "custom: text", "custom: 1"] {
+            let result = sbom.add_to(&mut read(custom));
+            assert!(matches!(result, Err(SbomError::CustomNotAMap)), "{custom}");
+        }
+        // Somebody else's key, and one that is meant to be this one.
+        assert_eq!(Record::of(&read("custom: {sbom: yes}")).unwrap(), None);
+        assert!(matches!(
+            Record::of(&read("custom: {sbom: {format: spdx}}")),
+            Err(SbomError::Record(_))
+        ));
+    }
+}
