@@ -2,38 +2,53 @@
 
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use northstar_client::Endpoint;
 
-use crate::verbs::{
-    completion::Completion, inspect::Inspect, install::Install, kill::Kill, mount::Mount,
-    notifications::Notifications, start::Start, umount::Umount, uninstall::Uninstall,
+use crate::{
+    output::Color,
+    verbs::{
+        completion::Completion, inspect::Inspect, install::Install, kill::Kill, mount::Mount,
+        notifications::Notifications, start::Start, stop::Stop, token::Token, umount::Umount,
+        uninstall::Uninstall, verify_token::VerifyToken,
+    },
 };
 
 const AFTER_HELP: &str = "\
 Containers:
   A CONTAINER is written NAME:VERSION, or NAME alone. NAME means
-    for start and mount     the newest installed version
-    for kill                the running version, or the newest
-    for umount              the mounted version, or the newest
-    for inspect             the running version, or the newest
-    for uninstall           the only installed version
+    for start and mount      the newest installed version
+    for stop, kill, inspect  the running version, or the newest
+    for umount               the mounted version, or the newest
+    for uninstall            the only installed version
+  or as a pattern with * ? [..] for names, or for NAME:VERSION if there is a colon in it (quote
+  it, or the shell takes it for files). A pattern takes what the verb can work on:
+    start            stopped ones, the newest version of each name
+    mount            ones that are not mounted, the newest version of each name
+    umount           mounted ones that do not run
+    stop, kill       running ones
+    inspect, uninstall  all that are installed, every version
+  It is an error if there are none.
 
 Exit codes:
-  0  every answer was `ok`
+  0  done
   1  the request was refused or failed
-  2  the command line is wrong
+  2  the command line is wrong, or a name means several things
   3  no connection, or it was lost
   4  permission denied
   5  there is no such container
-  6  no answer in time
+  6  it took longer than --timeout
+  7  the package was refused
+  8  running, not running, mounted, in use or installed already
+  `start --wait` ends with the exit code of the container instead, once it has run.
 
 Examples:
   nstar list
   nstar start hello-world
   nstar start hello-world:0.0.1 RUST_LOG=debug '<INIT>' --verbose
-  nstar kill hello-world SIGKILL
-  nstar --url unix:///run/northstar.sock install hello.npk default
+  nstar stop 'hello-*'
+  nstar kill -9 hello-world
+  nstar --url unix:///run/northstar.sock install hello.npk
   nstar --json inspect hello-world";
 
 /// The heading of what every verb takes, apart from what only one does.
@@ -50,20 +65,22 @@ pub struct Cli {
         global = true,
         help_heading = COMMON,
         env = "NSTAR_URL",
+        hide_env_values = true,
         default_value = "tcp://localhost:4200",
         value_name = "URL"
     )]
     pub url: Endpoint,
 
-    /// How long to wait for the connection and for each answer, such as 5s or 1min; for an install,
-    /// how long without progress. Without it 10s for the connection, and any time for answers.
+    /// How long all of it may take, such as 500ms, 5s, 1min, or 5 for seconds: connection, requests and
+    /// waiting. `notifications` and `top` end by then as if they were interrupted. Without it 10s for
+    /// the connection, and any time for the rest.
     #[arg(
         short,
         long,
         global = true,
         help_heading = COMMON,
         value_name = "DURATION",
-        value_parser = humantime::parse_duration
+        value_parser = duration
     )]
     pub timeout: Option<Duration>,
 
@@ -71,6 +88,18 @@ pub struct Cli {
     /// printed.
     #[arg(short, long, global = true, help_heading = COMMON)]
     pub json: bool,
+
+    /// When there is colour; `auto` is on a terminal, unless NO_COLOR is set.
+    #[arg(
+        long,
+        global = true,
+        help_heading = COMMON,
+        value_name = "WHEN",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true
+    )]
+    pub color: Color,
 
     /// What to do.
     #[command(subcommand)]
@@ -81,31 +110,105 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// List the installed containers and what they are doing.
-    #[command(visible_alias = "ls")]
+    #[command(visible_alias = "ls", alias = "containers")]
     List,
     /// List the repositories.
     #[command(visible_alias = "repos")]
     Repositories,
-    /// Show the manifest and the state of a container.
+    /// Show the manifest and the state of containers.
     Inspect(Inspect),
     /// Mount containers without starting them.
     Mount(Mount),
     /// Unmount containers.
     Umount(Umount),
-    /// Start a container.
+    /// Start containers.
     Start(Start),
-    /// Send a signal to a container.
+    /// End containers: ask them to, wait, and kill them if they do not.
+    Stop(Stop),
+    /// Send a signal to containers, and do not wait.
     Kill(Kill),
-    /// Install a package.
+    /// Install packages.
     Install(Install),
-    /// Remove a container from its repository.
+    /// Remove containers from their repositories.
     Uninstall(Uninstall),
     /// Print what happens, until interrupted.
+    #[command(visible_alias = "events")]
     Notifications(Notifications),
     /// Print who the daemon takes this client for.
     Ident,
+    /// Create a token that proves to TARGET who this client is.
+    #[command(alias = "token-create")]
+    Token(Token),
+    /// Verify a token that USER has created for this client.
+    #[command(alias = "token-verify")]
+    VerifyToken(VerifyToken),
     /// Stop all containers and end the daemon.
     Shutdown,
     /// Print a completion script for a shell.
     Completion(Completion),
+}
+
+impl Cli {
+    /// Reads the command line, or ends the program with what is wrong with it.
+    pub fn read() -> Cli {
+        let cli = Cli::parse();
+        if let Verb::Kill(kill) = &cli.verb
+            && let Err(message) = kill.read()
+        {
+            Cli::command()
+                .error(ErrorKind::ValueValidation, message)
+                .exit();
+        }
+        cli
+    }
+}
+
+/// A duration with a unit, or seconds as 0.9.2 takes them.
+pub fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
+    match text.parse() {
+        Ok(seconds) => Ok(Duration::from_secs(seconds)),
+        Err(_) => humantime::parse_duration(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::CODES;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_units_or_are_seconds() {
+        for (text, millis) in [
+            ("5", 5000),
+            ("500ms", 500),
+            ("1min", 60_000),
+            ("2h 1s", 7_201_000),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        assert!(matches!(
+            duration("soon"),
+            Err(humantime::DurationError::NumberExpected(_))
+        ));
+    }
+
+    #[test]
+    fn the_help_has_every_exit_code_and_no_other() {
+        let (_, codes) = AFTER_HELP.split_once("Exit codes:\n").unwrap();
+        let lines: Vec<&str> = codes.lines().take(CODES.len()).collect();
+        let expected = CODES.map(|(code, meaning)| format!("  {code}  {meaning}"));
+        assert_eq!(lines, expected);
+        assert!(
+            codes
+                .lines()
+                .nth(CODES.len())
+                .unwrap()
+                .starts_with("  `start")
+        );
+    }
 }

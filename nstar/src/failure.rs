@@ -2,11 +2,11 @@
 
 use std::{io, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
-use northstar_api as api;
+use northstar_api::{Container, Error};
 use northstar_client::{ConnectError, Disconnected, RequestError};
 use thiserror::Error;
 
-use crate::refusal::Refusal;
+use crate::refusal::{self, Refusal};
 
 /// Why nstar did not do what it was told.
 #[derive(Debug, Error)]
@@ -17,37 +17,58 @@ pub enum Failure {
     Request(#[from] RequestError),
     #[error(transparent)]
     Refused(Box<Refusal>),
+    /// The daemon did not take a package.
+    #[error("{} was refused: {error}", path.display())]
+    Package { path: PathBuf, error: Error },
     #[error("the connection was lost")]
     Lost,
-    /// Something was refused that has been told already, line by line.
+    /// Several things were refused that have been told already, line by line.
     #[error("not everything was done")]
-    Partial,
+    Partial { code: Code },
     #[error("there is no container {name}")]
     NoContainer { name: String },
+    #[error("no container that {wanted} is called `{pattern}`")]
+    NoMatch {
+        pattern: String,
+        /// What the verb needs, as in "no container that ...".
+        wanted: &'static str,
+    },
     #[error("{name} means any of {candidates}: write one of them")]
     Ambiguous { name: String, candidates: String },
     #[error("there are several repositories and none is called `default`: name one of {names}")]
     NoRepository { names: String },
-    #[error("no answer within {}", humantime::format_duration(*timeout))]
-    NoAnswer { timeout: Duration },
+    #[error("there was no end within {}", humantime::format_duration(*timeout))]
+    TimedOut { timeout: Duration },
+    #[error("{container} goes on running, even after SIGKILL")]
+    NotStopped { container: Container },
+    #[error("how {container} ended was missed among too many notifications")]
+    MissedExit { container: Container },
     #[error("{} is not a regular file", path.display())]
     NotAFile { path: PathBuf },
     #[error("{} is empty", path.display())]
     Empty { path: PathBuf },
+    #[error("cannot read {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("cannot keep the standard input in a temporary file")]
+    Spool { source: io::Error },
     #[error("cannot send {}", path.display())]
     Unsent {
         path: PathBuf,
         source: Arc<Disconnected>,
     },
+    #[error("the token is {verdict}")]
+    BadToken { verdict: &'static str },
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("cannot write the output")]
     Output { source: io::Error },
+    #[error("cannot use the terminal")]
+    Terminal { source: io::Error },
     #[error("cannot set up the program")]
     Runtime { source: io::Error },
 }
 
-/// The exit codes, as the help lists them.
+/// The exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
     Failed = 1,
@@ -56,7 +77,29 @@ pub enum Code {
     Permission = 4,
     NoContainer = 5,
     Timeout = 6,
+    Package = 7,
+    State = 8,
 }
+
+/// What the exit codes mean, for the help and the documentation.
+#[cfg(test)]
+pub const CODES: [(u8, &str); 9] = [
+    (0, "done"),
+    (Code::Failed as u8, "the request was refused or failed"),
+    (
+        Code::Usage as u8,
+        "the command line is wrong, or a name means several things",
+    ),
+    (Code::Connection as u8, "no connection, or it was lost"),
+    (Code::Permission as u8, "permission denied"),
+    (Code::NoContainer as u8, "there is no such container"),
+    (Code::Timeout as u8, "it took longer than --timeout"),
+    (Code::Package as u8, "the package was refused"),
+    (
+        Code::State as u8,
+        "running, not running, mounted, in use or installed already",
+    ),
+];
 
 impl From<Code> for ExitCode {
     fn from(code: Code) -> ExitCode {
@@ -64,35 +107,137 @@ impl From<Code> for ExitCode {
     }
 }
 
+/// The exit code of a refusal.
+fn code_of(error: &Error) -> Code {
+    match error {
+        Error::InvalidContainer { .. } => Code::NoContainer,
+        Error::MountBusy { .. }
+        | Error::UmountBusy { .. }
+        | Error::StartContainerStarted { .. }
+        | Error::StopContainerNotStarted { .. }
+        | Error::DuplicateContainer { .. }
+        | Error::InstallDuplicate { .. } => Code::State,
+        _ => Code::Failed,
+    }
+}
+
 impl Failure {
     /// The exit code.
     pub fn code(&self) -> Code {
         match self {
-            Failure::Connect(ConnectError::Timeout { .. }) | Failure::NoAnswer { .. } => {
-                Code::Timeout
-            }
+            Failure::Connect(ConnectError::Timeout { .. })
+            | Failure::TimedOut { .. }
+            | Failure::NotStopped { .. } => Code::Timeout,
             Failure::Connect(ConnectError::PermissionDenied)
             | Failure::Request(RequestError::PermissionDenied(_)) => Code::Permission,
             Failure::Connect(_) | Failure::Lost | Failure::Request(RequestError::Closed(_)) => {
                 Code::Connection
             }
-            Failure::Request(RequestError::Server(api::Error::InvalidContainer { .. }))
-            | Failure::NoContainer { .. } => Code::NoContainer,
-            Failure::Refused(refusal)
-                if matches!(refusal.error, api::Error::InvalidContainer { .. }) =>
-            {
-                Code::NoContainer
-            }
+            Failure::Request(RequestError::Server(error)) => code_of(error),
+            Failure::Refused(refusal) => code_of(&refusal.error),
+            Failure::Package { error, .. } => match error {
+                Error::InvalidRepository { .. } => Code::Failed,
+                error if code_of(error) == Code::State => Code::State,
+                _ => Code::Package,
+            },
+            Failure::NoContainer { .. } | Failure::NoMatch { .. } => Code::NoContainer,
             Failure::Ambiguous { .. } | Failure::NoRepository { .. } => Code::Usage,
+            Failure::Partial { code } => *code,
             Failure::Request(_)
-            | Failure::Refused(_)
-            | Failure::Partial
+            | Failure::MissedExit { .. }
             | Failure::NotAFile { .. }
             | Failure::Empty { .. }
+            | Failure::Read { .. }
+            | Failure::Spool { .. }
             | Failure::Unsent { .. }
+            | Failure::BadToken { .. }
             | Failure::Write { .. }
             | Failure::Output { .. }
+            | Failure::Terminal { .. }
             | Failure::Runtime { .. } => Code::Failed,
         }
     }
+
+    /// What to try next.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Failure::Connect(error) => return connect_hint(error),
+            Failure::Request(RequestError::PermissionDenied(_)) => {
+                "`permissions` of this console in the daemon's configuration say who may what; \
+                 `nstar ident` tells who you are"
+            }
+            Failure::Request(RequestError::Server(error)) => return refusal::hint(None, error),
+            Failure::Refused(refusal) => {
+                return refusal::hint(Some(&refusal.target), &refusal.error);
+            }
+            Failure::Package { path, error } => return package_hint(path, error),
+            Failure::Lost | Failure::Request(RequestError::Closed(_)) => {
+                "the daemon may have ended, or have refused a client that is too fast or too \
+                 slow: its log says which"
+            }
+            Failure::NoContainer { .. } | Failure::NoMatch { .. } => {
+                "`nstar list` shows the installed containers and what they are doing"
+            }
+            Failure::TimedOut { .. } => "what was asked for may still happen: `nstar list` tells",
+            Failure::NotStopped { .. } => {
+                "a process that waits for the kernel cannot be killed: look for state D in `ps`"
+            }
+            Failure::NotAFile { .. } => "`-` installs what comes from the standard input",
+            Failure::Spool { .. } => "TMPDIR names the directory of the temporary file",
+            Failure::BadToken { .. } => {
+                "creator, target and shared value have to be those of the token, and the daemon \
+                 must not have been started again since"
+            }
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+fn connect_hint(error: &ConnectError) -> Option<String> {
+    let hint = match error {
+        ConnectError::Unreachable { source, .. }
+            if source.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            "the socket belongs to another user: `mode` and `peers` of the console in the \
+             daemon's configuration decide"
+        }
+        ConnectError::Unreachable { .. } => {
+            "is `northstar` running, and does its `console` have this address? --url or NSTAR_URL \
+             names another"
+        }
+        ConnectError::Timeout { .. } => {
+            "something listens but does not answer: is it the daemon, and does it still run?"
+        }
+        ConnectError::PermissionDenied => {
+            "the console needs the permission `notifications` for this"
+        }
+        ConnectError::Version { .. } => "take the nstar that belongs to this daemon",
+        ConnectError::Closed | ConnectError::Unexpected | ConnectError::Handshake(_) => {
+            "is this the address of a console? The daemon also closes at once if it has too many \
+             connections"
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn package_hint(path: &std::path::Path, error: &Error) -> Option<String> {
+    let hint = match error {
+        Error::InstallDuplicate { container } => {
+            return Some(format!("`nstar uninstall {container}` makes room for it"));
+        }
+        Error::InvalidRepository { .. } => {
+            "`nstar repositories` lists them; of two arguments the second is a repository unless it \
+             is a file"
+        }
+        Error::Unexpected { .. } | Error::Configuration { .. } => {
+            return Some(format!(
+                "`sextant inspect {}` shows what is in it",
+                path.display()
+            ));
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
 }

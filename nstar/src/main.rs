@@ -1,13 +1,18 @@
 //! nstar: the operator's command line for Northstar.
 //!
 //! `cli` says what can be written, `verbs` holds one file per verb, `session` is the connection they
-//! work on, `resolve` finds the container that a bare name means, `package` is the file of an install,
-//! `refusal` words what the daemon refused, and `failure` is where the exit codes come from.
+//! work on, `resolve` finds the containers that names and patterns mean, `package` is the file of an
+//! install, `refusal` words what the daemon refused, `failure` is where the exit codes and the advice
+//! come from, and `complete` is what a shell asks for names.
 
 mod cli;
+mod complete;
+#[cfg(test)]
+mod documents;
 mod failure;
 mod output;
 mod package;
+mod progress;
 mod refusal;
 mod resolve;
 mod session;
@@ -15,15 +20,16 @@ mod verbs;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use tokio::runtime;
 
 use crate::{cli::Cli, failure::Failure};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    complete::answer_shell();
+    let cli = Cli::read();
+    output::set_color(cli.color);
     match run(cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             output::complain(&failure);
             failure.code().into()
@@ -31,13 +37,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<(), Failure> {
+fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|source| Failure::Runtime { source })?;
     let result = runtime.block_on(verbs::run(cli));
-    // A file that is being read for an install must not hold up the end.
+    // A file or a terminal that is being read must not hold up the end.
     runtime.shutdown_background();
     result
 }

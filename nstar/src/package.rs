@@ -2,6 +2,7 @@
 
 use std::{
     fs::OpenOptions,
+    io::{self, Seek},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -46,6 +47,31 @@ impl Package {
             path,
             file: File::from_std(file),
             size: metadata.len(),
+        })
+    }
+}
+
+impl Package {
+    /// Takes the standard input to its end. The size of a package is told before its bytes, so it is kept
+    /// in a file without a name meanwhile.
+    pub async fn from_stdin() -> Result<Package, Failure> {
+        let spool = |source| Failure::Spool { source };
+        let spooled = tokio::task::spawn_blocking(|| {
+            let mut file = tempfile::tempfile()?;
+            let size = io::copy(&mut io::stdin().lock(), &mut file)?;
+            file.rewind()?;
+            Ok((file, size))
+        });
+        let spooled = spooled.await.map_err(|error| spool(error.into()))?;
+        let (file, size) = spooled.map_err(spool)?;
+        let path = PathBuf::from("-");
+        if size == 0 {
+            return Err(Failure::Empty { path });
+        }
+        Ok(Package {
+            path,
+            file: File::from_std(file),
+            size,
         })
     }
 }

@@ -19,7 +19,7 @@ impl fmt::Display for Refusal {
             Error::UmountBusy { container } if container == target => {
                 write!(f, "{target} is running or not mounted")
             }
-            Error::UmountBusy { container } => write!(f, "{target}: used by {container}"),
+            Error::UmountBusy { container } => write!(f, "{target}: in use by {container}"),
             error if subject(error) == Some(target) => error.fmt(f),
             error => write!(f, "{target}: {error}"),
         }
@@ -42,11 +42,38 @@ fn subject(error: &Error) -> Option<&Container> {
         | Error::StopContainerNotStarted { container }
         | Error::InstallDuplicate { container }
         | Error::CriticalContainer { container, .. } => Some(container),
-        Error::Configuration { .. }
-        | Error::InvalidArguments { .. }
-        | Error::InvalidRepository { .. }
-        | Error::Unexpected { .. } => None,
+        _ => None,
     }
+}
+
+/// What to try next after an error, about a container if there was one.
+pub fn hint(target: Option<&Container>, error: &Error) -> Option<String> {
+    let hint = match error {
+        Error::InvalidContainer { .. } => {
+            "`nstar list` shows what is installed; NAME alone takes the newest version".to_owned()
+        }
+        Error::StartContainerStarted { container } => {
+            format!("`nstar stop {container}` first: one version of a name runs at a time")
+        }
+        Error::StartContainerResource { .. } => {
+            "containers that mount it can be started".to_owned()
+        }
+        Error::StartContainerMissingResource {
+            resource, version, ..
+        } => format!("`nstar install` a version of {resource} that {version} takes"),
+        Error::StartContainerFailed { .. } => {
+            "the step and the errno are the kernel's words; the daemon's log has the rest"
+                .to_owned()
+        }
+        Error::StopContainerNotStarted { .. } => "`nstar list` shows which versions run".to_owned(),
+        Error::UmountBusy { container } if target == Some(container) => {
+            format!("`nstar stop {container}` if it runs")
+        }
+        Error::UmountBusy { container } => format!("`nstar stop {container}` first"),
+        Error::InvalidRepository { .. } => "`nstar repositories` lists them".to_owned(),
+        _ => return None,
+    };
+    Some(hint)
 }
 
 #[cfg(test)]
@@ -72,7 +99,7 @@ mod tests {
             ),
             (
                 Error::UmountBusy { container: other },
-                "a:0.0.1: used by b:0.0.1",
+                "a:0.0.1: in use by b:0.0.1",
             ),
             (
                 Error::UmountBusy {

@@ -1,6 +1,7 @@
 //! What nstar can do, one file per verb.
 
 pub mod completion;
+mod exits;
 mod ident;
 pub mod inspect;
 pub mod install;
@@ -11,44 +12,103 @@ pub mod notifications;
 mod repositories;
 mod shutdown;
 pub mod start;
+pub mod stop;
+pub mod token;
 pub mod umount;
 pub mod uninstall;
+pub mod verify_token;
+
+use std::{process::ExitCode, time::Duration};
 
 use northstar_api::{Container, ContainerResult, Error};
+use tokio::time::{self, Instant};
 
 use crate::{
     cli::{Cli, Verb},
-    failure::Failure,
+    failure::{Code, Failure},
     output,
     refusal::Refusal,
     session::Session,
 };
 
-/// Does what the command line says.
-pub async fn run(cli: Cli) -> Result<(), Failure> {
+/// Does what the command line says, within the time it gives.
+pub async fn run(cli: Cli) -> Result<ExitCode, Failure> {
     if let Verb::Completion(completion) = &cli.verb {
-        return completion.run();
+        return completion.run().map(succeeded);
     }
-    // What is wrong with the package is told without a daemon.
+    let limit = Limit::new(cli.timeout);
+    // What is wrong with the packages is told without a daemon.
     if let Verb::Install(install) = &cli.verb {
-        install.check()?;
+        limit.within(install.check()).await?;
     }
-    let subscribe = matches!(cli.verb, Verb::Notifications(_));
-    let session = Session::open(&cli, subscribe).await?;
+    let subscribe = match &cli.verb {
+        Verb::Notifications(_) | Verb::Stop(_) => true,
+        Verb::Start(start) => start.waits(),
+        _ => false,
+    };
+    let session = limit.within(Session::open(&cli, subscribe)).await?;
     match cli.verb {
-        Verb::List => list::run(&session).await,
-        Verb::Repositories => repositories::run(&session).await,
-        Verb::Inspect(inspect) => inspect.run(&session).await,
-        Verb::Mount(mount) => mount.run(&session).await,
-        Verb::Umount(umount) => umount.run(&session).await,
-        Verb::Start(start) => start.run(&session).await,
-        Verb::Kill(kill) => kill.run(&session).await,
-        Verb::Install(install) => install.run(&session).await,
-        Verb::Uninstall(uninstall) => uninstall.run(&session).await,
-        Verb::Notifications(notifications) => notifications.run(&session).await,
-        Verb::Ident => ident::run(&session).await,
-        Verb::Shutdown => shutdown::run(&session).await,
+        // What goes on until it is interrupted is interrupted by the time too.
+        Verb::Notifications(verb) if verb.is_endless() => {
+            limit.until(verb.run(&session)).await.map(succeeded)
+        }
+        verb => limit.within(dispatch(verb, &session)).await,
+    }
+}
+
+fn succeeded((): ()) -> ExitCode {
+    ExitCode::SUCCESS
+}
+
+async fn dispatch(verb: Verb, session: &Session) -> Result<ExitCode, Failure> {
+    let done = match verb {
+        Verb::Start(start) => return start.run(session).await,
+        Verb::List => list::run(session).await,
+        Verb::Repositories => repositories::run(session).await,
+        Verb::Inspect(inspect) => inspect.run(session).await,
+        Verb::Mount(mount) => mount.run(session).await,
+        Verb::Umount(umount) => umount.run(session).await,
+        Verb::Stop(stop) => stop.run(session).await,
+        Verb::Kill(kill) => kill.run(session).await,
+        Verb::Install(install) => install.run(session).await,
+        Verb::Uninstall(uninstall) => uninstall.run(session).await,
+        Verb::Notifications(notifications) => notifications.run(session).await,
+        Verb::Ident => ident::run(session).await,
+        Verb::Token(token) => token.run(session).await,
+        Verb::VerifyToken(token) => token.run(session).await,
+        Verb::Shutdown => shutdown::run(session).await,
         Verb::Completion(completion) => completion.run(),
+    };
+    done.map(succeeded)
+}
+
+/// The time that everything together may take.
+#[derive(Clone, Copy)]
+struct Limit(Option<(Duration, Instant)>);
+
+impl Limit {
+    fn new(timeout: Option<Duration>) -> Limit {
+        // A time beyond what the clock can tell is none.
+        Limit(timeout.and_then(|timeout| {
+            let end = Instant::now().checked_add(timeout)?;
+            Some((timeout, end))
+        }))
+    }
+
+    async fn within<T>(self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        match self.0 {
+            None => work.await,
+            Some((timeout, end)) => time::timeout_at(end, work)
+                .await
+                .unwrap_or(Err(Failure::TimedOut { timeout })),
+        }
+    }
+
+    async fn until(self, work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+        match self.0 {
+            None => work.await,
+            Some((_, end)) => time::timeout_at(end, work).await.unwrap_or(Ok(())),
+        }
     }
 }
 
@@ -65,20 +125,44 @@ fn refused(target: Container, error: Error) -> Failure {
     Failure::Refused(Box::new(Refusal { target, error }))
 }
 
-/// Tells each of several results. One failure is the failure of the verb; several are told one by one.
-fn done_all(session: &Session, results: Vec<ContainerResult>, what: &str) -> Result<(), Failure> {
-    let mut failures = Vec::new();
-    for result in results {
-        match done(result) {
-            Ok(container) => session.tell(&format!("{what} {container}"))?,
-            Err(failure) => failures.push(failure),
+/// What did not work of several things that are done one after the other.
+#[derive(Default)]
+struct Failures(Vec<Failure>);
+
+impl Failures {
+    /// Takes a refusal and lets the others go on. Anything else, as a lost connection, ends the verb.
+    fn keep<T>(&mut self, result: Result<T, Failure>) -> Result<Option<T>, Failure> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(failure @ (Failure::Refused(_) | Failure::Package { .. })) => {
+                self.0.push(failure);
+                Ok(None)
+            }
+            Err(failure) => Err(failure),
         }
     }
-    if failures.len() > 1 {
-        failures
-            .iter()
-            .for_each(|failure| output::complain(failure));
-        return Err(Failure::Partial);
+
+    /// One failure is the failure of the verb; several are told one by one.
+    fn end(mut self) -> Result<(), Failure> {
+        if let [first, _, ..] = self.0.as_slice() {
+            let code = first.code();
+            let is_same = self.0.iter().all(|failure| failure.code() == code);
+            self.0.iter().for_each(output::complain);
+            return Err(Failure::Partial {
+                code: if is_same { code } else { Code::Failed },
+            });
+        }
+        self.0.pop().map_or(Ok(()), Err)
     }
-    failures.pop().map_or(Ok(()), Err)
+}
+
+/// Tells each of several results.
+fn done_all(session: &Session, results: Vec<ContainerResult>, what: &str) -> Result<(), Failure> {
+    let mut failures = Failures::default();
+    for result in results {
+        if let Some(container) = failures.keep(done(result))? {
+            session.tell(&format!("{what} {container}"))?;
+        }
+    }
+    failures.end()
 }

@@ -1,19 +1,27 @@
 //! `completion`
 
-use std::{fs::File, path::PathBuf};
+use std::{
+    fs::File,
+    io::{self, Write},
+    path::PathBuf,
+};
 
-use clap::{Args, CommandFactory};
-use clap_complete::Shell;
+use clap::{Args, ValueEnum};
+use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
 
-use crate::{cli::Cli, failure::Failure, output};
+use crate::{complete, failure::Failure, output};
 
 /// Print a completion script for a shell.
 #[derive(Debug, Args)]
 #[command(
     override_usage = "nstar completion [OPTIONS] <SHELL>",
     after_help = "\
+The script completes verbs, options, and the names of containers and repositories, for which it asks
+the daemon that --url or NSTAR_URL names.
+
 Examples:
   nstar completion bash > /etc/bash_completion.d/nstar
+  nstar completion zsh > \"${fpath[1]}/_nstar\"
   nstar completion fish --output ~/.config/fish/completions/nstar.fish"
 )]
 pub struct Completion {
@@ -30,8 +38,16 @@ pub struct Completion {
     )]
     option: Option<Shell>,
     /// File to write instead of standard output.
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     output: Option<PathBuf>,
+}
+
+/// A shell that completes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Shell {
+    Bash,
+    Zsh,
+    Fish,
 }
 
 impl Completion {
@@ -40,18 +56,28 @@ impl Completion {
             // clap has made sure that there is one.
             return Ok(());
         };
-        let mut script = Vec::new();
-        clap_complete::generate(shell, &mut Cli::command(), "nstar", &mut script);
+        let script = script(shell).map_err(|source| Failure::Output { source })?;
         match &self.output {
-            None => output::print(String::from_utf8_lossy(&script).trim_end()).map(drop),
+            None => output::print(String::from_utf8_lossy(&script).trim()).map(drop),
             Some(path) => {
                 let error = |source| Failure::Write {
                     path: path.clone(),
                     source,
                 };
                 let mut file = File::create(path).map_err(error)?;
-                std::io::Write::write_all(&mut file, &script).map_err(error)
+                file.write_all(&script).map_err(error)
             }
         }
     }
+}
+
+fn script(shell: Shell) -> io::Result<Vec<u8>> {
+    let shell: &dyn EnvCompleter = match shell {
+        Shell::Bash => &Bash,
+        Shell::Zsh => &Zsh,
+        Shell::Fish => &Fish,
+    };
+    let mut script = Vec::new();
+    shell.write_registration(complete::VARIABLE, "nstar", "nstar", "nstar", &mut script)?;
+    Ok(script)
 }

@@ -3,29 +3,37 @@
 use std::{fmt, str::FromStr};
 
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 use nix::sys::signal;
-use northstar_api::{Request, Response};
+use northstar_api::{Container, Request, Response};
 
 use crate::{
+    complete,
     failure::Failure,
-    resolve::{Choice, Target, resolve},
+    resolve::{Purpose, Target, resolve},
     session::{Session, unexpected},
-    verbs::done,
+    verbs::{Failures, done},
 };
 
-/// Send a signal to a container.
+/// Send a signal to containers, and do not wait.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+The signal may stand before or behind the container, with or without a dash. `nstar stop` waits for
+the end.
+
 Examples:
   nstar kill hello-world
-  nstar kill hello-world SIGKILL
-  nstar kill hello-world:0.0.1 -9")]
+  nstar kill -9 hello-world
+  nstar kill hello-world:0.0.1 SIGUSR1
+  nstar kill -HUP 'app*'")]
 pub struct Kill {
-    /// The container, as NAME or NAME:VERSION; NAME alone means the running version, or the newest.
-    container: Target,
-    /// The signal by number or name, as 9, KILL, SIGKILL, -9 or -KILL.
-    #[arg(default_value = "SIGTERM", allow_hyphen_values = true)]
-    signal: Signal,
+    /// The container, as NAME, NAME:VERSION or a pattern; NAME alone means the running version, or the
+    /// newest.
+    #[arg(allow_hyphen_values = true, add = ArgValueCompleter::new(complete::containers))]
+    container: String,
+    /// The signal by number or name, as 9, KILL, SIGKILL, -9 or -KILL; SIGTERM if omitted.
+    #[arg(allow_hyphen_values = true, add = ArgValueCompleter::new(complete::containers))]
+    signal: Option<String>,
 }
 
 /// Number of a signal.
@@ -61,19 +69,55 @@ impl fmt::Display for Signal {
 }
 
 impl Kill {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
-        let container = resolve(session, &self.container, Choice::Running).await?;
-        let request = Request::Kill {
-            container,
-            signal: self.signal.0,
+    /// The container and the signal, in whatever order they are written; or what is wrong.
+    pub fn read(&self) -> Result<(Target, Signal), String> {
+        let Kill { container, signal } = self;
+        let (container, signal) = match signal {
+            Some(second) if container.starts_with('-') => (second, Some(container)),
+            second => (container, second.as_ref()),
         };
-        match session.ask(request).await? {
-            Response::Kill(result) => {
-                let container = done(result)?;
-                session.tell(&format!("sent {} to {container}", self.signal))
-            }
-            other => Err(unexpected(other)),
+        if container.starts_with('-') {
+            return Err(match container.parse::<Signal>() {
+                Ok(_) => format!("a container is needed behind {container}"),
+                Err(_) => format!("`{container}` is neither an option nor a signal"),
+            });
         }
+        let target = container
+            .parse()
+            .map_err(|error: String| format!("invalid container `{container}`: {error}"))?;
+        let signal = match signal {
+            None => Signal(nix::libc::SIGTERM),
+            Some(signal) => signal
+                .parse()
+                .map_err(|error: String| format!("invalid signal `{signal}`: {error}"))?,
+        };
+        Ok((target, signal))
+    }
+
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        // The command line has been checked before there was a connection.
+        let Ok((target, signal)) = self.read() else {
+            return Ok(());
+        };
+        let mut failures = Failures::default();
+        for container in resolve(session, &[target], Purpose::Kill).await? {
+            failures.keep(kill(session, container, signal).await)?;
+        }
+        failures.end()
+    }
+}
+
+async fn kill(session: &Session, container: Container, signal: Signal) -> Result<(), Failure> {
+    let request = Request::Kill {
+        container,
+        signal: signal.0,
+    };
+    match session.ask(request).await? {
+        Response::Kill(result) => {
+            let container = done(result)?;
+            session.tell(&format!("sent {signal} to {container}"))
+        }
+        other => Err(unexpected(other)),
     }
 }
 
@@ -102,5 +146,36 @@ mod tests {
         }
         assert_eq!(Signal(9).to_string(), "signal 9 (SIGKILL)");
         assert_eq!(Signal(40).to_string(), "signal 40");
+    }
+
+    #[test]
+    fn container_and_signal_in_any_order() {
+        let read = |container: &str, signal: Option<&str>| {
+            let kill = Kill {
+                container: container.to_owned(),
+                signal: signal.map(str::to_owned),
+            };
+            kill.read()
+                .map(|(target, signal)| (target.to_string(), signal.0))
+        };
+        let a = |signal| Ok(("a".to_owned(), signal));
+        assert_eq!(read("a", None), a(15));
+        assert_eq!(read("-9", Some("a")), a(9));
+        assert_eq!(read("a", Some("-9")), a(9));
+        assert_eq!(read("-TERM", Some("a")), a(15));
+        assert_eq!(read("a", Some("kill")), a(9));
+        for (first, second) in [
+            ("-9", None),
+            ("-9", Some("-9")),
+            ("--all", None),
+            ("--all", Some("a")),
+            ("a/b", None),
+            ("a", Some("b")),
+        ] {
+            assert!(
+                matches!(read(first, second), Err(message) if !message.is_empty()),
+                "{first} {second:?}"
+            );
+        }
     }
 }

@@ -7,7 +7,7 @@ use northstar_client::RequestError;
 
 use crate::{
     failure::Failure,
-    output,
+    output::table::{Color, Style, Text, table},
     resolve::inspect_all,
     session::{Session, unexpected},
 };
@@ -30,34 +30,36 @@ pub async fn run(session: &Session) -> Result<(), Failure> {
         }
         states => states?,
     };
-    let header = ["NAME", "VERSION", "REPOSITORY", "STATE", "PID", "UPTIME"].map(str::to_owned);
-    let rows: Vec<_> = std::iter::once(header)
-        .chain(states.iter().map(|(container, data)| row(container, data)))
+    let rows = states
+        .iter()
+        .map(|(container, data)| row(container, data))
         .collect();
-    session.tell(&output::table(&rows))
+    let header = ["NAME", "VERSION", "REPOSITORY", "STATE", "PID", "UPTIME"];
+    session.tell(&table(header, rows, Style::of_stdout()))
 }
 
-fn row(container: &Container, data: &InspectData) -> [String; 6] {
-    let (state, pid, uptime) = match &data.process {
+fn row(container: &Container, data: &InspectData) -> [Text; 6] {
+    let (pid, uptime) = match &data.process {
         Some(process) => {
             // Whole seconds: the rest is noise.
             let uptime = Duration::from_secs(Duration::from_nanos(process.uptime).as_secs());
-            (
-                "running",
-                process.pid.to_string(),
-                humantime::format_duration(uptime).to_string(),
-            )
+            let uptime = humantime::format_duration(uptime).to_string();
+            (process.pid.to_string(), uptime)
         }
-        None if data.mounted => ("mounted", String::new(), String::new()),
-        None if data.manifest.is_resource() => ("resource", String::new(), String::new()),
-        None => ("installed", String::new(), String::new()),
+        None => Default::default(),
+    };
+    let state = match &data.process {
+        Some(_) => Text::colored("running", Color::Green),
+        None if data.mounted => Text::colored("mounted", Color::Cyan),
+        None if data.manifest.is_resource() => "resource".into(),
+        None => "installed".into(),
     };
     [
-        container.name().to_string(),
-        container.version().to_string(),
-        data.repository.clone(),
-        state.to_owned(),
-        pid,
-        uptime,
+        container.name().to_string().into(),
+        container.version().to_string().into(),
+        data.repository.as_str().into(),
+        state,
+        pid.into(),
+        uptime.into(),
     ]
 }

@@ -1,11 +1,13 @@
 //! `mount`
 
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 use northstar_api::{Request, Response};
 
 use crate::{
+    complete,
     failure::Failure,
-    resolve::{Choice, Target, resolve},
+    resolve::{Purpose, Target, resolve},
     session::{Session, unexpected},
     verbs::done_all,
 };
@@ -13,17 +15,18 @@ use crate::{
 /// Mount containers without starting them.
 #[derive(Debug, Args)]
 pub struct Mount {
-    /// The containers, as NAME or NAME:VERSION; NAME alone means the newest installed version.
-    #[arg(required = true, value_name = "CONTAINER")]
+    /// The containers, as NAME, NAME:VERSION or a pattern; NAME alone means the newest installed version.
+    #[arg(
+        required = true,
+        value_name = "CONTAINER",
+        add = ArgValueCompleter::new(complete::containers)
+    )]
     containers: Vec<Target>,
 }
 
 impl Mount {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
-        let mut containers = Vec::new();
-        for target in &self.containers {
-            containers.push(resolve(session, target, Choice::Newest).await?);
-        }
+        let containers = resolve(session, &self.containers, Purpose::Mount).await?;
         match session.ask(Request::Mount { containers }).await? {
             Response::Mount(results) => done_all(session, results, "mounted"),
             other => Err(unexpected(other)),

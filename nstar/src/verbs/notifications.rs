@@ -1,27 +1,121 @@
 //! `notifications`
 
-use clap::Args;
+use std::collections::BTreeSet;
+
+use clap::{Args, ValueEnum};
+use clap_complete::ArgValueCompleter;
 use futures::StreamExt;
-use northstar_api::{CGroupNotification, ExitStatus, MemoryNotification, Message, Notification};
+use northstar_api::{CGroupNotification, Container, MemoryNotification, Message, Notification};
 use northstar_client::Missed;
 
 use crate::{
+    complete,
     failure::Failure,
     output::{self, Reader},
+    resolve::{Target, matches},
     session::Session,
-    verbs::kill::Signal,
+    verbs::exits,
 };
 
 /// Print what happens, until interrupted.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+With --timeout nstar ends by then: with 0, or with 6 if fewer than COUNT notifications came.
+
+Examples:
+  nstar notifications
+  nstar events 'app*' --kind exit --kind cgroup
+  nstar --json events --number 1 --timeout 10s hello-world")]
 pub struct Notifications {
     /// End after this many notifications.
     #[arg(short, long, value_name = "COUNT")]
     number: Option<usize>,
+    /// Only notifications of this kind; may be given several times.
+    #[arg(short, long, value_enum, value_name = "KIND")]
+    kind: Vec<Kind>,
+    /// Only notifications about these containers, as NAME, NAME:VERSION or a pattern.
+    #[arg(value_name = "CONTAINER", add = ArgValueCompleter::new(complete::containers))]
+    containers: Vec<Target>,
+}
+
+/// What can happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+enum Kind {
+    /// A container was started.
+    Started,
+    /// A container has ended.
+    Exit,
+    /// An image was mounted.
+    Mounted,
+    /// An image was unmounted.
+    Umounted,
+    /// A container was installed.
+    Install,
+    /// A container was uninstalled.
+    Uninstall,
+    /// A control group reports something, as a lack of memory.
+    Cgroup,
+    /// The daemon ends.
+    Shutdown,
+}
+
+/// The kind, which a notification about the connection itself has not, and the container.
+fn describe(notification: &Notification) -> (Option<Kind>, Option<&Container>) {
+    let (kind, container) = match notification {
+        Notification::Started(container) => (Kind::Started, container),
+        Notification::Exit(container, _) => (Kind::Exit, container),
+        Notification::Mounted(container) => (Kind::Mounted, container),
+        Notification::Umounted(container) => (Kind::Umounted, container),
+        Notification::Install(container) => (Kind::Install, container),
+        Notification::Uninstall(container) => (Kind::Uninstall, container),
+        Notification::CGroup(container, _) => (Kind::Cgroup, container),
+        Notification::Shutdown => return (Some(Kind::Shutdown), None),
+        Notification::Lagged { .. } => return (None, None),
+    };
+    (Some(kind), Some(container))
+}
+
+/// Which notifications are shown.
+struct Filter {
+    kinds: BTreeSet<Kind>,
+    containers: Vec<Target>,
+}
+
+impl Filter {
+    fn passes(&self, notification: &Notification) -> bool {
+        let (Some(kind), container) = describe(notification) else {
+            return true;
+        };
+        let is_kind = self.kinds.is_empty() || self.kinds.contains(&kind);
+        let is_container = self.containers.is_empty()
+            || container.is_some_and(|container| {
+                self.containers
+                    .iter()
+                    .any(|target| means(target, container))
+            });
+        is_kind && is_container
+    }
+}
+
+fn means(target: &Target, container: &Container) -> bool {
+    match target {
+        Target::Exact(exact) => exact == container,
+        Target::Name(name) => name == container.name(),
+        Target::Pattern(pattern) => matches(pattern, container),
+    }
 }
 
 impl Notifications {
+    /// Whether it goes on until it is interrupted.
+    pub fn is_endless(&self) -> bool {
+        self.number.is_none()
+    }
+
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let filter = Filter {
+            kinds: self.kind.into_iter().collect(),
+            containers: self.containers,
+        };
         let mut notifications = session.notifications();
         let mut remaining = self.number;
         let mut is_shutdown = false;
@@ -37,6 +131,9 @@ impl Notifications {
                 None => return Err(Failure::Lost),
             };
             is_shutdown |= notification == Notification::Shutdown;
+            if !filter.passes(&notification) {
+                continue;
+            }
             remaining = remaining.map(|remaining| remaining.saturating_sub(1));
             let text = if session.is_json() {
                 json(notification)?
@@ -60,13 +157,9 @@ fn json(notification: Notification) -> Result<String, Failure> {
 fn words(notification: &Notification) -> String {
     match notification {
         Notification::Started(container) => format!("started {container}"),
-        Notification::Exit(container, exit) => match exit.status {
-            ExitStatus::Exit { code } => format!("exit {container} code {code}"),
-            ExitStatus::Signalled { signal } => {
-                let signal = Signal(i32::try_from(signal).unwrap_or(i32::MAX));
-                format!("exit {container} {signal}")
-            }
-        },
+        Notification::Exit(container, exit) => {
+            format!("exit {container} {}", exits::words(exit))
+        }
         Notification::Mounted(container) => format!("mounted {container}"),
         Notification::Umounted(container) => format!("umounted {container}"),
         Notification::Lagged { missed } => format!("lagged {missed}"),
@@ -101,7 +194,29 @@ fn counters(memory: &MemoryNotification) -> String {
 
 #[cfg(test)]
 mod tests {
+    use northstar_api::ExitStatus;
+
     use super::*;
+
+    #[test]
+    fn filters_by_kind_and_container() {
+        let started = |c: &str| Notification::Started(c.parse().unwrap());
+        let exit =
+            |c: &str| Notification::Exit(c.parse().unwrap(), ExitStatus::Exit { code: 0 }.into());
+        let filter = |kinds: &[Kind], containers: &[&str]| Filter {
+            kinds: kinds.iter().copied().collect(),
+            containers: containers.iter().map(|c| c.parse().unwrap()).collect(),
+        };
+        let all = filter(&[], &[]);
+        assert!(all.passes(&started("a:0.0.1")) && all.passes(&Notification::Shutdown));
+        let exits = filter(&[Kind::Exit], &["a*", "b:0.0.1"]);
+        assert!(exits.passes(&exit("app:0.0.1")) && exits.passes(&exit("b:0.0.1")));
+        assert!(!exits.passes(&exit("b:0.0.2")) && !exits.passes(&started("a:0.0.1")));
+        assert!(!filter(&[], &["a"]).passes(&Notification::Shutdown));
+        assert!(filter(&[], &["a"]).passes(&started("a:0.0.1")));
+        // That something is missing is always worth telling.
+        assert!(exits.passes(&Notification::Lagged { missed: 1 }));
+    }
 
     #[test]
     fn notifications_in_words() {

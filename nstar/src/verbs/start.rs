@@ -1,18 +1,26 @@
 //! `start`
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, process::ExitCode};
 
 use clap::Args;
-use northstar_api::{Request, Response};
+use clap_complete::ArgValueCompleter;
+use northstar_api::{Container, ExitStatus, Request, Response};
 
 use crate::{
+    complete,
     failure::Failure,
-    resolve::{Choice, Target, resolve},
+    resolve::{Purpose, Target, resolve},
     session::{Session, unexpected},
-    verbs::done,
+    verbs::{
+        Failures, done,
+        exits::{Exits, words},
+    },
 };
 
-/// Start a container.
+/// What a shell adds to the number of the signal that ended a program.
+const SIGNALLED: u32 = 128;
+
+/// Start containers.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The words of COMMAND are, in this order:
@@ -20,10 +28,16 @@ The words of COMMAND are, in this order:
   INIT           program instead of the manifest's; <INIT> stands for the manifest's
   ARGUMENT...    arguments instead of the manifest's
 If the first word that is no variable starts with `-`, or with --init, all of them are arguments.
-A COMMAND or an option needs the permission `start_command`.
+A COMMAND, --env or --init needs the permission `start_command`.
+
+With --wait nstar prints how the container ended, and ends with its exit code, or with 128 and the
+number of the signal that ended it. Of several containers it is the first that is not 0, in the order
+in which they end. What goes wrong before has the exit codes of nstar; that the container has run is
+told by the line `exit`. Interrupting nstar does not stop the container.
 
 Examples:
   nstar start hello-world
+  nstar start --wait --timeout 1min self-test
   nstar start hello-world:0.0.1 -- --verbose
   nstar start hello-world RUST_LOG=debug /bin/sh -c 'exec hello'
   nstar start --env RUST_LOG=debug --init '<INIT>' hello-world --verbose")]
@@ -34,7 +48,11 @@ pub struct Start {
     /// Program instead of the manifest's; `<INIT>` stands for the manifest's.
     #[arg(short, long, value_name = "PATH")]
     init: Option<String>,
-    /// The container, as NAME or NAME:VERSION; NAME alone means the newest installed version.
+    /// Wait for the end of the container. Needs the permission `notifications`.
+    #[arg(short, long)]
+    wait: bool,
+    /// The container, as NAME, NAME:VERSION or a pattern; NAME alone means the newest installed version.
+    #[arg(add = ArgValueCompleter::new(complete::containers))]
     container: Target,
     /// Variables, program and arguments instead of the manifest's; see below.
     #[arg(trailing_var_arg = true)]
@@ -49,26 +67,32 @@ fn variable(text: &str) -> Result<(String, String), String> {
 }
 
 impl Start {
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
-        let container = resolve(session, &self.container, Choice::Newest).await?;
-        let Overrides {
-            init,
-            arguments,
-            environment,
-        } = self.overrides();
-        let request = Request::Start {
-            container,
-            init,
-            arguments,
-            environment,
-        };
-        match session.ask(request).await? {
-            Response::Start(result) => {
-                let container = done(result)?;
-                session.tell(&format!("started {container}"))
+    /// Whether the exit has to be noticed.
+    pub fn waits(&self) -> bool {
+        self.wait
+    }
+
+    pub async fn run(self, session: &Session) -> Result<ExitCode, Failure> {
+        let containers = resolve(
+            session,
+            std::slice::from_ref(&self.container),
+            Purpose::Start,
+        )
+        .await?;
+        let mut exits = self.wait.then(|| Exits::new(session.notifications()));
+        let overrides = self.overrides();
+        let mut failures = Failures::default();
+        for container in containers {
+            let started = failures.keep(start(session, container, &overrides).await)?;
+            if let (Some(exits), Some(container)) = (&mut exits, started) {
+                exits.expect(container);
             }
-            other => Err(unexpected(other)),
         }
+        let code = match exits {
+            Some(exits) => wait(session, exits).await?,
+            None => ExitCode::SUCCESS,
+        };
+        failures.end().map(|()| code)
     }
 
     fn overrides(self) -> Overrides {
@@ -88,8 +112,55 @@ impl Start {
     }
 }
 
+async fn start(
+    session: &Session,
+    container: Container,
+    overrides: &Overrides,
+) -> Result<Container, Failure> {
+    let Overrides {
+        init,
+        arguments,
+        environment,
+    } = overrides.clone();
+    let request = Request::Start {
+        container,
+        init,
+        arguments,
+        environment,
+    };
+    match session.ask(request).await? {
+        Response::Start(result) => {
+            let container = done(result)?;
+            session.tell(&format!("started {container}"))?;
+            Ok(container)
+        }
+        other => Err(unexpected(other)),
+    }
+}
+
+/// Tells how the containers end; the exit code is that of the first one that fails.
+async fn wait(session: &Session, mut exits: Exits) -> Result<ExitCode, Failure> {
+    let mut code = 0;
+    while let Some((container, exit)) = exits.next().await? {
+        session.tell(&format!("exit {container} {}", words(&exit)))?;
+        if code == 0 {
+            code = exit_code(exit.status);
+        }
+    }
+    Ok(code.into())
+}
+
+/// The exit code that a shell would give.
+fn exit_code(status: ExitStatus) -> u8 {
+    let code = match status {
+        ExitStatus::Exit { code } => u8::try_from(code).ok(),
+        ExitStatus::Signalled { signal } => u8::try_from(signal.saturating_add(SIGNALLED)).ok(),
+    };
+    code.unwrap_or(u8::MAX)
+}
+
 /// What is to differ from the manifest.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Overrides {
     init: Option<String>,
     arguments: Vec<String>,
@@ -117,6 +188,18 @@ mod tests {
         match Cli::try_parse_from(words).unwrap().verb {
             Verb::Start(start) => start.overrides(),
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn exit_codes_are_those_of_a_shell() {
+        for (status, code) in [
+            (ExitStatus::Exit { code: 0 }, 0),
+            (ExitStatus::Exit { code: 255 }, 255),
+            (ExitStatus::Signalled { signal: 9 }, 137),
+            (ExitStatus::Signalled { signal: 64 }, 192),
+        ] {
+            assert_eq!(exit_code(status), code, "{status}");
         }
     }
 

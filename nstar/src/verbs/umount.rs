@@ -1,11 +1,13 @@
 //! `umount`
 
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 use northstar_api::{Request, Response};
 
 use crate::{
+    complete,
     failure::Failure,
-    resolve::{Choice, Target, resolve},
+    resolve::{Purpose, Target, resolve},
     session::{Session, unexpected},
     verbs::done_all,
 };
@@ -13,17 +15,19 @@ use crate::{
 /// Unmount containers.
 #[derive(Debug, Args)]
 pub struct Umount {
-    /// The containers, as NAME or NAME:VERSION; NAME alone means the mounted version, or the newest.
-    #[arg(required = true, value_name = "CONTAINER")]
+    /// The containers, as NAME, NAME:VERSION or a pattern; NAME alone means the mounted version, or the
+    /// newest.
+    #[arg(
+        required = true,
+        value_name = "CONTAINER",
+        add = ArgValueCompleter::new(complete::containers)
+    )]
     containers: Vec<Target>,
 }
 
 impl Umount {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
-        let mut containers = Vec::new();
-        for target in &self.containers {
-            containers.push(resolve(session, target, Choice::Mounted).await?);
-        }
+        let containers = resolve(session, &self.containers, Purpose::Umount).await?;
         match session.ask(Request::Umount { containers }).await? {
             Response::Umount(results) => done_all(session, results, "unmounted"),
             other => Err(unexpected(other)),

@@ -2,11 +2,12 @@
 
 use std::{
     fs::File,
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, ErrorKind, Read, Write},
     os::unix::net::{UnixListener, UnixStream},
     path::PathBuf,
     process::{Command, Output, Stdio},
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
@@ -65,13 +66,30 @@ impl Daemon {
         let dir = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(dir.path().join("console")).unwrap();
         let thread = thread::spawn(move || {
-            let (stream, _) = listener.accept().unwrap();
+            let stream = accept(&listener);
+            // A program that does not do what the test expects must not make it wait for ever.
+            stream
+                .set_read_timeout(Some(Duration::from_secs(30)))
+                .unwrap();
             let mut stream = BufReader::new(stream);
             assert!(line(&mut stream).starts_with(r#"{"connect":{"version":"0.9.2""#));
             say(&mut stream, handshake);
             steps.into_iter().for_each(|step| follow(&mut stream, step));
         });
         Daemon { dir, thread }
+    }
+
+    /// A daemon that nobody is expected to connect to.
+    pub fn unused() -> Daemon {
+        Daemon {
+            dir: tempfile::tempdir().unwrap(),
+            thread: thread::spawn(|| {}),
+        }
+    }
+
+    /// Lets the daemon come to its end.
+    pub fn end(self) {
+        self.thread.join().unwrap();
     }
 
     /// The program with the daemon's URL.
@@ -81,18 +99,55 @@ impl Daemon {
         command
             .args(["--url", &url])
             .args(words)
-            .env_remove("NSTAR_URL");
+            .env_remove("NSTAR_URL")
+            .env_remove("NO_COLOR");
         command.stdin(Stdio::null());
         command
+    }
+
+    /// Runs the program with something on its standard input.
+    pub fn run_with_input(self, words: &[&str], input: &[u8]) -> Output {
+        let mut child = self
+            .nstar(words)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        let output = child.wait_with_output().unwrap();
+        self.finish(output)
     }
 
     /// Runs the program and lets the daemon come to its end.
     pub fn run(self, words: &[&str]) -> Output {
         let output = self.nstar(words).output().unwrap();
+        self.finish(output)
+    }
+
+    fn finish(self, output: Output) -> Output {
         self.thread
             .join()
             .unwrap_or_else(|_| panic!("the daemon saw something else: {output:?}"));
         output
+    }
+}
+
+/// The next connection; a program that makes none must not make the test wait for ever.
+fn accept(listener: &UnixListener) -> UnixStream {
+    listener.set_nonblocking(true).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(false).unwrap();
+                return stream;
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(1));
+            }
+            Err(error) => panic!("no connection: {error}"),
+        }
     }
 }
 

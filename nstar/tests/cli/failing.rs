@@ -24,44 +24,61 @@ const START: &str = r#"{"start":{"container":$C,"init":null,"arguments":[],"envi
 
 #[test]
 fn what_the_daemon_refuses_is_1() {
+    let failed = r#"{"start":{"error":{"container":$C,"error":{"start_container_failed":{"container":$C,"error":"execve: ENOENT"}}}}}"#;
+    let steps = vec![Step::Answer(START, failed)];
+    fails(&["start", "a:0.0.1"], steps, 1, "execve: ENOENT");
+}
+
+#[test]
+fn a_state_that_does_not_allow_it_is_8_with_what_to_do_about_it() {
     let started = r#"{"start":{"error":{"container":$C,"error":{"start_container_started":{"container":$D}}}}}"#;
     let steps = vec![Step::Answer(START, started)];
-    fails(&["start", "a:0.0.1"], steps, 1, "a:0.0.2 is running");
+    fails(&["start", "a:0.0.1"], steps, 8, "a:0.0.2 is running");
+    let steps = vec![Step::Answer(START, started)];
+    fails(
+        &["start", "a:0.0.1"],
+        steps,
+        8,
+        "hint: `nstar stop a:0.0.2`",
+    );
 
     // With --json the answer is on standard output all the same.
     let output = Daemon::new(vec![Step::Answer(START, started)]).run(&["-j", "start", "a:0.0.1"]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(8));
     assert!(stdout(&output).contains("start_container_started"));
 }
 
 #[test]
-fn one_of_several_that_fails_is_1_and_the_others_are_told() {
+fn one_of_several_that_fails_is_told_and_the_others_too() {
     let steps = vec![Step::Answer(
         r#"{"mount":{"containers":[$C,$D]}}"#,
         r#"{"mount":[{"error":{"container":$C,"error":{"mount_busy":{"container":$C}}}},{"ok":{"container":$D}}]}"#,
     )];
     let output = Daemon::new(steps).run(&["mount", "a:0.0.1", "a:0.0.2"]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(8));
     assert_eq!(stdout(&output), "mounted a:0.0.2\n");
 }
 
 /// Runs `umount` of two containers against an answer and returns standard error.
-fn refused_umount(answer: &'static str) -> String {
+fn refused_umount(answer: &'static str, code: i32) -> String {
     let request = r#"{"umount":{"containers":[$C,$D]}}"#;
     let steps = vec![Step::Answer(request, answer)];
     let output = Daemon::new(steps).run(&["umount", "a:0.0.1", "a:0.0.2"]);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(output.status.code(), Some(code), "{output:?}");
     String::from_utf8(output.stderr).unwrap()
 }
 
 #[test]
 fn a_container_in_use_is_named_with_its_user() {
     let used = r#"{"umount":[{"error":{"container":$C,"error":{"umount_busy":{"container":"b:1.0.0"}}}},{"ok":{"container":$D}}]}"#;
-    assert_eq!(refused_umount(used), "nstar: a:0.0.1: used by b:1.0.0\n");
+    assert_eq!(
+        refused_umount(used, 8),
+        "nstar: a:0.0.1: in use by b:1.0.0\nhint: `nstar stop b:1.0.0` first\n"
+    );
     let itself = r#"{"umount":[{"ok":{"container":$C}},{"error":{"container":$D,"error":{"umount_busy":{"container":$D}}}}]}"#;
     assert_eq!(
-        refused_umount(itself),
-        "nstar: a:0.0.2 is running or not mounted\n"
+        refused_umount(itself, 8),
+        "nstar: a:0.0.2 is running or not mounted\nhint: `nstar stop a:0.0.2` if it runs\n"
     );
 }
 
@@ -69,8 +86,9 @@ fn a_container_in_use_is_named_with_its_user() {
 fn each_of_several_failures_names_its_target() {
     let both = r#"{"umount":[{"error":{"container":$C,"error":{"umount_busy":{"container":"b:1.0.0"}}}},{"error":{"container":$D,"error":{"unexpected":{"error":"no memory"}}}}]}"#;
     assert_eq!(
-        refused_umount(both),
-        "nstar: a:0.0.1: used by b:1.0.0\nnstar: a:0.0.2: no memory\nnstar: not everything was done\n"
+        refused_umount(both, 1),
+        "nstar: a:0.0.1: in use by b:1.0.0\nhint: `nstar stop b:1.0.0` first\n\
+         nstar: a:0.0.2: no memory\nnstar: not everything was done\n"
     );
 }
 
@@ -136,6 +154,16 @@ fn a_wrong_command_line_is_2() {
         &["kill", "a", "-NOTHING"],
         &["kill", "a", "--9"],
         &["kill", "a", "-"],
+        &["kill", "-9"],
+        &["kill", "--nine", "a"],
+        &["stop", "[a"],
+        &["stop", "--grace", "soon", "a"],
+        &["inspect"],
+        &["install"],
+        &["token", "a"],
+        &["verify-token", "no base64", "a", "x"],
+        &["events", "--kind", "dance"],
+        &["--color", "sometimes", "list"],
         &["mount"],
         &["--url", "http://localhost", "list"],
         &["--timeout", "soon", "list"],
@@ -208,6 +236,23 @@ fn no_such_container_is_5() {
 }
 
 #[test]
+fn a_pattern_that_matches_nothing_is_5() {
+    fails(&["stop", "c*"], vec![LIST], 5, "`c*`");
+    let steps = || {
+        vec![
+            LIST,
+            inspected("a:0.0.1", true, false),
+            inspected("a:0.0.2", true, false),
+        ]
+    };
+    // There are such containers, but none that runs.
+    fails(&["stop", "a*"], steps(), 5, "no container that runs");
+    fails(&["kill", "-9", "a*"], steps(), 5, "no container that runs");
+    fails(&["mount", "a*"], steps(), 5, "not mounted");
+    fails(&["uninstall", "c*"], vec![LIST], 5, "`c*`");
+}
+
+#[test]
 fn no_answer_in_time_is_6() {
     let output = Daemon::new(vec![Step::Wait]).run(&["-t", "50ms", "list"]);
     assert_eq!(output.status.code(), Some(6), "{output:?}");
@@ -221,6 +266,66 @@ fn no_answer_in_time_is_6() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(6), "{output:?}");
+}
+
+#[test]
+fn the_time_bounds_waiting_too() {
+    let steps = vec![
+        Step::Answer(START, r#"{"start":{"ok":{"container":$C}}}"#),
+        Step::Wait,
+    ];
+    let output = Daemon::new(steps).run(&["-t", "300ms", "start", "--wait", "a:0.0.1"]);
+    assert_eq!(output.status.code(), Some(6), "{output:?}");
+    assert_eq!(stdout(&output), "started a:0.0.1\n");
+
+    let kill = r#"{"kill":{"container":$C,"signal":15}}"#;
+    let steps = vec![
+        Step::Answer(kill, r#"{"kill":{"ok":{"container":$C}}}"#),
+        Step::Wait,
+    ];
+    let output = Daemon::new(steps).run(&["-t", "300ms", "stop", "a:0.0.1"]);
+    assert_eq!(output.status.code(), Some(6), "{output:?}");
+
+    // What was to go on until it is interrupted has not failed.
+    let started = Step::Say(r#"{"notification":{"started":$C}}"#);
+    let output = Daemon::new(vec![started, Step::Wait]).run(&["-t", "300ms", "events"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(stdout(&output), "started a:0.0.1\n");
+    let output = Daemon::new(vec![Step::Wait]).run(&["-t", "300ms", "events", "-n", "1"]);
+    assert_eq!(output.status.code(), Some(6), "{output:?}");
+}
+
+#[test]
+fn a_refused_package_is_7() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.npk");
+    std::fs::write(&path, b"package").unwrap();
+    let path = path.to_str().unwrap();
+    let install = |error: &str| {
+        vec![Step::Install(
+            r#"{"install":{"repository":"r","size":7}}"#.to_owned(),
+            b"package",
+            format!(r#"{{"install":{{"error":{{"error":{error}}}}}}}"#).leak(),
+        )]
+    };
+    let words = ["install", "-r", "r", path];
+    let bad = install(r#"{"unexpected":{"error":"the signature does not fit"}}"#);
+    fails(&words, bad, 7, "signature");
+    let duplicate = install(r#"{"install_duplicate":{"container":$C}}"#);
+    fails(&words, duplicate, 8, "hint: `nstar uninstall a:0.0.1`");
+    let unknown = install(r#"{"invalid_repository":{"repository":"r"}}"#);
+    fails(&words, unknown, 1, "hint: `nstar repositories`");
+}
+
+#[test]
+fn a_bad_token_is_1() {
+    let token = format!("{}==", "A".repeat(54));
+    let request = format!(r#"{{"token_verify":{{"token":"{token}","user":"b","shared":"eA=="}}}}"#);
+    let steps = vec![Step::Answer(
+        request.leak(),
+        r#"{"token_verification":"Expired"}"#,
+    )];
+    fails(&["verify-token", &token, "b", "x"], steps, 1, "too old");
 }
 
 #[test]
@@ -252,14 +357,21 @@ fn a_closed_pipe_is_no_failure() {
 
 #[test]
 fn the_help_of_a_verb_keeps_its_own_options_apart() {
-    for verb in ["start", "kill", "install", "uninstall", "notifications"] {
+    for verb in [
+        "start",
+        "stop",
+        "kill",
+        "install",
+        "uninstall",
+        "notifications",
+    ] {
         let output = Command::new(env!("CARGO_BIN_EXE_nstar"))
             .args([verb, "--help"])
             .output()
             .unwrap();
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         let (own, common) = stdout(&output).split_once("\nCommon options:\n").unwrap();
-        for option in ["--url", "--timeout", "--json"] {
+        for option in ["--url", "--timeout", "--json", "--color"] {
             assert!(common.contains(option), "{verb} {option}");
             assert!(!own.contains(option), "{verb} {option}");
         }
@@ -269,7 +381,7 @@ fn the_help_of_a_verb_keeps_its_own_options_apart() {
 }
 
 #[test]
-fn help_lists_every_exit_code_and_completion_every_verb() {
+fn a_completion_script_for_each_shell() {
     let run = |words: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_nstar"))
             .args(words)
@@ -278,15 +390,9 @@ fn help_lists_every_exit_code_and_completion_every_verb() {
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         stdout(&output).to_owned()
     };
-    let help = run(&["--help"]);
-    for code in 0..=6 {
-        assert!(help.contains(&format!("\n  {code}  ")), "{code}");
-    }
     for shell in ["bash", "zsh", "fish"] {
         let script = run(&["completion", shell]);
-        for verb in ["list", "inspect", "umount", "notifications", "shutdown"] {
-            assert!(script.contains(verb), "{shell} {verb}");
-        }
+        assert!(script.contains("NSTAR_COMPLETE"), "{shell}");
         assert_eq!(run(&["completion", "-s", shell]), script);
     }
 }

@@ -112,6 +112,20 @@ fn kill_takes_the_running_version_and_a_signal_by_name() {
 }
 
 #[test]
+fn kill_takes_the_signal_before_the_container() {
+    for signal in ["-9", "-KILL", "-sigkill"] {
+        let steps = vec![Step::Answer(
+            r#"{"kill":{"container":$C,"signal":9}}"#,
+            r#"{"kill":{"ok":{"container":$C}}}"#,
+        )];
+        assert_eq!(
+            ok(&["kill", signal, "a:0.0.1"], steps),
+            "sent signal 9 (SIGKILL) to a:0.0.1\n"
+        );
+    }
+}
+
+#[test]
 fn kill_takes_a_signal_as_an_option() {
     for (signal, number) in [("-9", 9), ("-KILL", 9), ("-SIGTERM", 15), ("-usr1", 10)] {
         let request = format!(r#"{{"kill":{{"container":$C,"signal":{number}}}}}"#);
@@ -243,4 +257,226 @@ fn notifications_by_number_and_until_the_end_of_the_daemon() {
     assert_eq!(ok(&["notifications"], steps()), format!("{text}shutdown\n"));
     let json = "{\"notification\":{\"started\":\"a:0.0.1\"}}\n";
     assert_eq!(ok(&["-j", "notifications", "-n", "1"], steps()), json);
+}
+
+#[test]
+fn start_waits_for_the_end_and_ends_alike() {
+    let start = || {
+        Step::Answer(
+            r#"{"start":{"container":$C,"init":null,"arguments":[],"environment":{}}}"#,
+            r#"{"start":{"ok":{"container":$C}}}"#,
+        )
+    };
+    let other = || Step::Say(r#"{"notification":{"exit":[$D,{"exit":{"code":9}}]}}"#);
+    for (exit, code, words) in [
+        (r#"{"exit":{"code":0}}"#, 0, "code 0"),
+        (r#"{"exit":{"code":7}}"#, 7, "code 7"),
+        (r#"{"signalled":{"signal":9}}"#, 137, "signal 9 (SIGKILL)"),
+    ] {
+        let exit = format!(r#"{{"notification":{{"exit":[$C,{exit}]}}}}"#);
+        let steps = vec![start(), other(), Step::Say(exit.leak())];
+        let output = Daemon::new(steps).run(&["start", "--wait", "a:0.0.1"]);
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        let expected = format!("started a:0.0.1\nexit a:0.0.1 {words}\n");
+        assert_eq!(stdout(&output), expected);
+    }
+    // With --json there are answers alone.
+    let exit = Step::Say(r#"{"notification":{"exit":[$C,{"exit":{"code":3}}]}}"#);
+    let output = Daemon::new(vec![start(), exit]).run(&["-j", "start", "-w", "a:0.0.1"]);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert_eq!(
+        stdout(&output),
+        "{\"response\":{\"start\":{\"ok\":{\"container\":\"a:0.0.1\"}}}}\n"
+    );
+}
+
+fn signalled(signal: u8) -> Step {
+    Step::Answer(
+        format!(r#"{{"kill":{{"container":$C,"signal":{signal}}}}}"#).leak(),
+        r#"{"kill":{"ok":{"container":$C}}}"#,
+    )
+}
+
+#[test]
+fn stop_waits_for_the_end() {
+    let exit = Step::Say(r#"{"notification":{"exit":[$C,{"exit":{"code":0}}]}}"#);
+    assert_eq!(
+        ok(&["stop", "a:0.0.1"], vec![signalled(15), exit]),
+        "stopped a:0.0.1 code 0\n"
+    );
+}
+
+#[test]
+fn stop_kills_who_does_not_end_within_the_grace() {
+    let exit = Step::Say(r#"{"notification":{"exit":[$C,{"signalled":{"signal":9}}]}}"#);
+    let words = ["stop", "-s", "INT", "--grace", "50ms", "a:0.0.1"];
+    assert_eq!(
+        ok(&words, vec![signalled(2), signalled(9), exit]),
+        "stopped a:0.0.1 signal 9 (SIGKILL)\n"
+    );
+}
+
+#[test]
+fn a_pattern_stops_what_runs() {
+    let steps = vec![
+        LIST,
+        inspected("a:0.0.1", true, true),
+        inspected("a:0.0.2", true, false),
+        signalled(15),
+        Step::Say(r#"{"notification":{"exit":[$C,{"signalled":{"signal":15}}]}}"#),
+    ];
+    assert_eq!(
+        ok(&["stop", "a*"], steps),
+        "stopped a:0.0.1 signal 15 (SIGTERM)\n"
+    );
+}
+
+#[test]
+fn install_several_and_from_the_standard_input() {
+    let install = |container: &'static str| {
+        Step::Install(
+            r#"{"install":{"repository":"default","size":7}}"#.to_owned(),
+            b"package",
+            format!(r#"{{"install":{{"ok":{{"container":{container}}}}}}}"#).leak(),
+        )
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let paths = ["a.npk", "b.npk"].map(|name| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, b"package").unwrap();
+        path.to_str().unwrap().to_owned()
+    });
+    // Two files are two packages.
+    let steps = vec![
+        Step::Answer(r#""repositories""#, r#"{"repositories":["m","default"]}"#),
+        install("$C"),
+        install("$D"),
+    ];
+    let text = "installed a:0.0.1 in default\ninstalled a:0.0.2 in default\n";
+    assert_eq!(ok(&["install", &paths[0], &paths[1]], steps), text);
+
+    let steps = vec![install("$C")];
+    let output = Daemon::new(steps).run_with_input(&["install", "-", "-r", "default"], b"package");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(stdout(&output), "installed a:0.0.1 in default\n");
+}
+
+#[test]
+fn uninstall_by_pattern_takes_every_version() {
+    let uninstall = |container: &str| {
+        Step::Answer(
+            format!(r#"{{"uninstall":{{"container":{container},"wipe":false}}}}"#).leak(),
+            format!(r#"{{"uninstall":{{"ok":{{"container":{container}}}}}}}"#).leak(),
+        )
+    };
+    let steps = vec![LIST, uninstall("$C"), uninstall("$D")];
+    assert_eq!(
+        ok(&["uninstall", "a*"], steps),
+        "uninstalled a:0.0.1\nuninstalled a:0.0.2\n"
+    );
+}
+
+#[test]
+fn tokens_are_created_and_verified() {
+    let token = format!("{}==", "A".repeat(54));
+    let answer = format!(r#"{{"token":"{token}"}}"#);
+    let answer: &'static str = answer.leak();
+    let request = r#"{"token_create":{"target":"b","shared":"eA=="}}"#;
+    let steps = || vec![Step::Answer(request, answer)];
+    assert_eq!(ok(&["token", "b", "x"], steps()), format!("{token}\n"));
+    let output = Daemon::new(steps()).run_with_input(&["token", "b", "-"], b"x\n");
+    assert_eq!(stdout(&output), format!("{token}\n"), "{output:?}");
+
+    let request = format!(r#"{{"token_verify":{{"token":"{token}","user":"b","shared":"eA=="}}}}"#);
+    let steps = vec![Step::Answer(
+        request.leak(),
+        r#"{"token_verification":"Ok"}"#,
+    )];
+    assert_eq!(ok(&["verify-token", &token, "b", "x"], steps), "ok\n");
+}
+
+#[test]
+fn notifications_by_kind_and_container() {
+    let steps = || {
+        vec![
+            Step::Say(r#"{"notification":{"started":"app:1.0.0"}}"#),
+            Step::Say(r#"{"notification":{"started":$C}}"#),
+            Step::Say(r#"{"notification":{"exit":["app:1.0.0",{"exit":{"code":0}}]}}"#),
+            Step::Say(r#"{"notification":{"exit":[$C,{"exit":{"code":1}}]}}"#),
+            Step::Say(r#"{"notification":"shutdown"}"#),
+        ]
+    };
+    assert_eq!(
+        ok(&["events", "ap*"], steps()),
+        "started app:1.0.0\nexit app:1.0.0 code 0\n"
+    );
+    assert_eq!(
+        ok(&["events", "--kind", "exit", "-k", "shutdown"], steps()),
+        "exit app:1.0.0 code 0\nexit a:0.0.1 code 1\nshutdown\n"
+    );
+    assert_eq!(
+        ok(&["events", "a", "-n", "1"], steps()),
+        "started a:0.0.1\n"
+    );
+}
+
+#[test]
+fn colour_only_where_it_is_wanted() {
+    let steps = || {
+        vec![
+            Step::Answer(r#""list""#, r#"{"list":[$C]}"#),
+            inspected("a:0.0.1", true, true),
+        ]
+    };
+    assert!(!ok(&["list"], steps()).contains('\x1b'));
+    assert!(ok(&["list", "--color", "always"], steps()).contains("\x1b["));
+}
+
+/// What bash offers for a line, through the script that `nstar completion bash` prints.
+fn completed(daemon: Daemon, words: &[&str]) -> Vec<String> {
+    let nstar = std::path::Path::new(env!("CARGO_BIN_EXE_nstar"));
+    let path = format!("{}:/usr/bin:/bin", nstar.parent().unwrap().display());
+    let url = format!("unix://{}/console", daemon.dir.path().display());
+    let script = r#"
+        source <(nstar completion bash)
+        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMP_TYPE=9
+        _clap_complete_nstar nstar "${COMP_WORDS[COMP_CWORD]}" 2> /dev/null
+        printf '%s\n' "${COMPREPLY[@]}"
+    "#;
+    let output = std::process::Command::new("bash")
+        .args(["-c", script, "bash"])
+        .args(words)
+        .env("PATH", path)
+        .env("NSTAR_URL", url)
+        .output()
+        .unwrap();
+    daemon.end();
+    stdout(&output)
+        .lines()
+        .map(|line| line.trim().to_owned())
+        .collect()
+}
+
+#[test]
+fn bash_completes_verbs_options_and_names() {
+    let list = || vec![LIST];
+    // Names come before options.
+    let offered = completed(Daemon::new(list()), &["nstar", "stop", ""]);
+    assert_eq!(offered[..2], ["a", "b"], "{offered:?}");
+    assert_eq!(
+        completed(Daemon::new(list()), &["nstar", "kill", "-9", "a"]),
+        ["a"]
+    );
+    let repositories = vec![Step::Answer(
+        r#""repositories""#,
+        r#"{"repositories":["default"]}"#,
+    )];
+    assert_eq!(
+        completed(Daemon::new(repositories), &["nstar", "install", "-r", "d"]),
+        ["default"]
+    );
+    let idle = Daemon::unused();
+    assert_eq!(completed(idle, &["nstar", "unin"]), ["uninstall"]);
+    let idle = Daemon::unused();
+    assert_eq!(completed(idle, &["nstar", "stop", "--gr"]), ["--grace"]);
 }
