@@ -45,16 +45,21 @@ steps! {
     Umask "umask",
     /// Init: the plan is read from its sealed memory file.
     Plan "plan",
+    /// Init: a procfs handle that no image can redirect.
+    Procfs "procfs",
+    /// Init: the user namespace is made, and the namespaces that belong to it.
+    UserNamespace "user-namespace",
     /// Init: the network namespace is made or joined.
     Network "network",
     /// Init: mount, ipc and uts namespaces are made.
     Namespaces "namespaces",
     /// Init: mounts are cut off from every other mount namespace.
     Private "private",
-    /// Init: a procfs handle that no image can redirect.
-    Procfs "procfs",
     /// Init: the host name is set.
     Hostname "hostname",
+    /// Init: files of a mount get the ids of the user namespace; the detail is its target. Taken as often as there are
+    /// mounts.
+    IdMap "id-map",
     /// Init: the root image is attached.
     Root "root",
     /// Init: one mount below the root; the detail is its target.
@@ -91,6 +96,8 @@ steps! {
     Rlimit "rlimit",
     /// Payload: the scheduling policy.
     Scheduler "scheduler",
+    /// Payload: the user namespace is entered.
+    EnterUserNamespace "enter-user-namespace",
     /// Payload: supplementary groups, read back.
     Groups "groups",
     /// Payload: group id, read back.

@@ -82,6 +82,26 @@ pub fn set_private(mount: BorrowedFd<'_>, scope: Scope) -> Result<()> {
     )
 }
 
+/// Makes ids of files on the mount of descriptor `mount` appear as those of the user namespace `user`, and those of
+/// processes in it be stored as what they are inside (`MOUNT_ATTR_IDMAP`). The mount must be attached nowhere.
+///
+/// # Errors
+/// The errno of mount_setattr(2): EINVAL when the file system cannot do that (squashfs before Linux 6.2, tmpfs before
+/// 6.3, procfs and sysfs ever), EPERM when the mount has a map already.
+pub fn set_id_map(mount: BorrowedFd<'_>, scope: Scope, user: BorrowedFd<'_>) -> Result<()> {
+    setattr(
+        mount,
+        scope,
+        uapi::mount_attr {
+            attr_set: uapi::MOUNT_ATTR_IDMAP.into(),
+            attr_clr: 0,
+            propagation: 0,
+            // Descriptors are never negative.
+            userns_fd: u64::from(user.as_raw_fd().unsigned_abs()),
+        },
+    )
+}
+
 fn setattr(mount: BorrowedFd<'_>, scope: Scope, attributes: uapi::mount_attr) -> Result<()> {
     let recursive = match scope {
         Scope::Mount => 0,

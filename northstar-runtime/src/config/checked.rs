@@ -33,12 +33,42 @@ pub struct Config {
     pub loop_device_timeout: Duration,
     /// Requests and outcomes that wait for the supervisor before their senders are slowed down.
     pub event_buffer_size: usize,
-    /// Notifications kept for a client that reads slowly, before it counts as lost.
+    /// Notifications kept for a client that reads slowly or comes back, before it has lost some.
     pub notification_buffer_size: usize,
+    /// Most installs under way at a time.
+    pub max_installs: NonZeroUsize,
     /// The repositories, in the order of the file.
     pub repositories: Vec<(RepositoryId, Repository)>,
     /// Debugging of containers.
     pub debug: Debug,
+    /// Ids for containers with a user namespace.
+    pub user_namespaces: UserNamespaces,
+}
+
+/// Ids of the host that belong to the user namespaces of containers: `count` ranges of [`UserNamespaces::SIZE`] ids each, the first
+/// of which starts with `first_id`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UserNamespaces {
+    /// The first id of the first range.
+    pub first_id: u32,
+    /// How many ranges there are, and so how many containers with a user namespace run at a time.
+    pub count: u32,
+}
+
+impl UserNamespaces {
+    /// Ids of one container.
+    pub const SIZE: u32 = 0x1_0000;
+}
+
+impl Default for UserNamespaces {
+    /// Above what systemd gives to its containers (`0x0008_0000` to `0x6fff_ffff`), below its foreign ids
+    /// (`0x7ffe_0000`).
+    fn default() -> UserNamespaces {
+        UserNamespaces {
+            first_id: 0x7000_0000,
+            count: 1024,
+        }
+    }
 }
 
 /// One address on which consoles are served, and to whom.

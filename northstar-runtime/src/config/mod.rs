@@ -20,6 +20,7 @@ mod value;
 pub use checked::{
     Address, Config, ConnectionOptions, Debug, Integrity, Listener, ListenerOptions,
     MAX_REQUEST_SIZE, Missing, Peer, Perf, Repository, Storage, Strace, StraceOutput,
+    UserNamespaces,
 };
 pub use error::{ConfigError, ValueError};
 pub use repository_id::{InvalidRepositoryId, RepositoryId};

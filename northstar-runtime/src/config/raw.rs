@@ -27,10 +27,19 @@ pub(super) struct Raw {
     pub loop_device_timeout: Option<String>,
     pub event_buffer_size: Option<u64>,
     pub notification_buffer_size: Option<u64>,
+    pub max_installs: Option<u64>,
     #[serde(default)]
     pub debug: Debug,
+    pub user_namespaces: Option<UserNamespaces>,
     #[serde(default)]
     pub repositories: Repositories,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UserNamespaces {
+    pub first_id: Option<u64>,
+    pub count: Option<u64>,
 }
 
 /// `console`: our list, or the tables of 0.9.2.

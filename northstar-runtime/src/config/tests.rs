@@ -100,6 +100,7 @@ fn the_documented_example_loads_as_it_stands() {
         loop_device_timeout: Duration::from_secs(5),
         event_buffer_size: 256,
         notification_buffer_size: 1024,
+        max_installs: NonZeroUsize::new(16).unwrap(),
         repositories: vec![
             (
                 id("memory"),
@@ -107,6 +108,7 @@ fn the_documented_example_loads_as_it_stands() {
             ),
             (id("default"), repository(fs, None, None)),
         ],
+        user_namespaces: crate::config::checked::UserNamespaces::default(),
         debug: Debug {
             strace: Some(Strace {
                 output: StraceOutput::Log,
@@ -598,6 +600,21 @@ fn values_out_of_range_are_refused_by_key() {
         format!(r#"console = [{{ url = "unix:///s", options = {{ {options} }} }}]"#)
     };
     let table = [
+        (
+            "user_namespaces = { first_id = 65535 }".to_owned(),
+            "user_namespaces.first_id",
+            number(65_535, 65_536, 4_294_901_759),
+        ),
+        (
+            "user_namespaces = { first_id = 4294836223, count = 3 }".to_owned(),
+            "user_namespaces.count",
+            number(3, 1, 2),
+        ),
+        (
+            "user_namespaces = { count = 0 }".to_owned(),
+            "user_namespaces.count",
+            number(0, 1, 36_863),
+        ),
         (
             "mount_parallel = 0".to_owned(),
             "mount_parallel",

@@ -48,6 +48,26 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A supplementary group of the host does not exist in the container's user namespace.
+    #[error("group {name} of the host has no id in a user namespace")]
+    GroupInUserNamespace {
+        /// The group.
+        name: String,
+    },
+    /// The container's user or group does not exist in its user namespace.
+    #[error("user namespaces have the ids 0 to {}, and not {id}", count.saturating_sub(1))]
+    IdBeyondUserNamespace {
+        /// The user or group.
+        id: u32,
+        /// How many there are.
+        count: u32,
+    },
+    /// Every range of ids for user namespaces is in use.
+    #[error("all {count} ranges of ids for user namespaces are in use")]
+    NoFreeIds {
+        /// How many are configured.
+        count: u32,
+    },
     /// The network namespace does not exist or cannot be opened.
     #[error("network namespace {}", path.display())]
     Network {

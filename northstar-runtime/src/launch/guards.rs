@@ -38,6 +38,7 @@ impl Guards {
             readers,
             console,
             sockets,
+            ids,
         } = attachments;
         drop((memory, console));
         let removed = tokio::task::spawn_blocking(move || (group.remove(), sockets.remove()));
@@ -51,6 +52,8 @@ impl Guards {
         if let Err(error) = sockets {
             error!("sockets of {container}: {}", report(&error));
         }
+        // No process has one of them any more.
+        drop(ids);
         readers.drain(DRAIN_LIMIT).await;
     }
 }

@@ -25,6 +25,7 @@ mod exec;
 mod forker;
 mod guards;
 mod host;
+pub(crate) mod ids;
 mod init;
 pub(crate) mod persist;
 mod plan;
@@ -64,6 +65,8 @@ pub(crate) struct Context {
     pub(crate) preparing: Preparing,
     /// Repositories whose containers start without what is missing on the host.
     pub(crate) lenient: BTreeSet<RepositoryId>,
+    /// Ids for user namespaces.
+    pub(crate) ids: ids::IdRanges,
     /// The limit of open descriptors that the daemon itself was started with.
     pub(crate) nofile: Rlimit,
 }

@@ -12,3 +12,4 @@ mod containers;
 mod end;
 mod harness;
 mod output;
+mod user;

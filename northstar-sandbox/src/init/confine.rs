@@ -22,7 +22,7 @@ use rustix::thread::CapabilitiesSecureBits;
 use syscalls::Sysno;
 
 use crate::payload::capabilities::drop_bounding;
-use crate::plan::{CapabilitySet, ExecPlan};
+use crate::plan::{CapabilitySet, ExecPlan, IdRange};
 use crate::step::{At, Step, StepError};
 
 /// On whose authority init signals the payload.
@@ -36,12 +36,21 @@ pub(super) enum Authority {
 }
 
 impl Authority {
-    pub(super) fn for_payload(plan: &ExecPlan) -> Authority {
-        if plan.capabilities.contains(Capability::CAP_SETUID) {
-            Authority::Capability(plan.uid)
+    /// `ids` are those of the payload's user namespace, which init is not in.
+    pub(super) fn for_payload(
+        plan: &ExecPlan,
+        ids: Option<IdRange>,
+    ) -> Result<Authority, StepError> {
+        let outside = match ids {
+            None => Some(plan.uid),
+            Some(ids) => ids.outside(plan.uid),
+        };
+        let user = outside.ok_or(Errno::INVAL).at_detail(Step::Uid, plan.uid)?;
+        Ok(if plan.capabilities.contains(Capability::CAP_SETUID) {
+            Authority::Capability(user)
         } else {
-            Authority::User(plan.uid)
-        }
+            Authority::User(user)
+        })
     }
 
     fn capabilities(self) -> CapabilitySet {

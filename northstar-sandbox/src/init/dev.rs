@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 
 use super::mounts::detached;
+use super::user::{UserNamespace, outside};
 use crate::plan::MountFlags;
 
 /// Name, major and minor number of the character devices (Linux allocated devices,
@@ -34,6 +35,9 @@ const LINKS: &[(&str, &str)] = &[
 /// Directories that other file systems are mounted on.
 const DIRECTORIES: &[&str] = &["pts", "shm"];
 
+/// The group of terminals by convention; without a group file there is nobody to ask.
+const TTY: u32 = 5;
+
 /// Most bytes in `/dev` itself; its content is inodes.
 const SIZE: &str = "64k";
 
@@ -41,23 +45,45 @@ const SIZE: &str = "64k";
 const SHM_SIZE: &str = "64m";
 
 /// Creates the tmpfs with everything that is in it, mounted nowhere yet.
-pub(super) fn create() -> Result<OwnedFd, Errno> {
-    let options = [("mode", "0755"), ("size", SIZE)];
+pub(super) fn create(user: Option<&UserNamespace>) -> Result<OwnedFd, Errno> {
+    let owner = outside(user, 0)?;
+    let id = owner.to_string();
+    let options = [
+        ("mode", "0755"),
+        ("size", SIZE),
+        ("uid", id.as_str()),
+        ("gid", id.as_str()),
+    ];
     let root = detached("tmpfs", &options, MountAttrFlags::empty())?;
     // The modes are meant as they are written here.
     let masked = rustix::process::umask(Mode::empty());
-    let furnished = furnish(&root);
+    let furnished = furnish(&root, owner, outside(user, TTY)?);
     rustix::process::umask(masked);
     furnished.map(|()| root)
 }
 
 /// The file systems below: name of the directory, mount, flags.
-pub(super) fn mounts() -> Result<[(&'static str, OwnedFd, MountFlags); 2], Errno> {
+pub(super) fn mounts(
+    user: Option<&UserNamespace>,
+) -> Result<[(&'static str, OwnedFd, MountFlags); 2], Errno> {
+    let (owner, tty) = (
+        outside(user, 0)?.to_string(),
+        outside(user, TTY)?.to_string(),
+    );
     let none = MountAttrFlags::empty();
     // An instance of its own, as every devpts is: a container sees and opens its own terminals
-    // only. Group 5 is tty by convention; without a passwd file there is none to ask.
-    let pts = [("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")];
-    let shm = [("mode", "1777"), ("size", SHM_SIZE)];
+    // only.
+    let pts = [
+        ("ptmxmode", "0666"),
+        ("mode", "0620"),
+        ("gid", tty.as_str()),
+    ];
+    let shm = [
+        ("mode", "1777"),
+        ("size", SHM_SIZE),
+        ("uid", owner.as_str()),
+        ("gid", owner.as_str()),
+    ];
     let closed = MountFlags {
         read_only: false,
         nosuid: true,
@@ -79,7 +105,12 @@ pub(super) fn mounts() -> Result<[(&'static str, OwnedFd, MountFlags); 2], Errno
     ])
 }
 
-fn furnish(root: &OwnedFd) -> Result<(), Errno> {
+fn furnish(root: &OwnedFd, owner: u32, tty: u32) -> Result<(), Errno> {
+    let root_user = Some(Uid::from_raw(owner));
+    let root_group = Some(Gid::from_raw(owner));
+    let give = |name: &str, group| {
+        rustix::fs::chownat(root, name, root_user, group, AtFlags::SYMLINK_NOFOLLOW)
+    };
     for (name, major, minor) in DEVICES {
         let device = rustix::fs::makedev(*major, *minor);
         let mode = Mode::from_raw_mode(0o666);
@@ -89,18 +120,15 @@ fn furnish(root: &OwnedFd) -> Result<(), Errno> {
         if (kind, found.st_rdev) != (FileType::CharacterDevice, device) {
             return Err(Errno::NODEV);
         }
+        give(name, root_group)?;
     }
     for (name, destination) in LINKS {
         rustix::fs::symlinkat(*destination, root, *name)?;
+        give(name, root_group)?;
     }
     for name in DIRECTORIES {
         rustix::fs::mkdirat(root, *name, Mode::from_raw_mode(0o755))?;
+        give(name, root_group)?;
     }
-    rustix::fs::chownat(
-        root,
-        "tty",
-        Some(Uid::ROOT),
-        Some(Gid::from_raw(5)),
-        AtFlags::SYMLINK_NOFOLLOW,
-    )
+    give("tty", Some(Gid::from_raw(tty)))
 }

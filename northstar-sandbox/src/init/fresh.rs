@@ -4,20 +4,25 @@
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path};
 
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
 /// Creates the mount point `path` in a fresh file system: directories on the way, and at the end
-/// what `source` can be mounted on.
-pub(super) fn create(root: &OwnedFd, path: &Path, source: &OwnedFd) -> Result<(), Errno> {
+/// what `source` can be mounted on. They belong to `owner`, user and group.
+pub(super) fn create(
+    root: &OwnedFd,
+    path: &Path,
+    source: &OwnedFd,
+    owner: u32,
+) -> Result<(), Errno> {
     let kind = FileType::from_raw_mode(rustix::fs::fstat(source)?.st_mode);
     let masked = rustix::process::umask(Mode::empty());
-    let created = create_inside(root, path, kind);
+    let created = create_inside(root, path, kind, owner);
     rustix::process::umask(masked);
     created
 }
 
-fn create_inside(root: &OwnedFd, path: &Path, kind: FileType) -> Result<(), Errno> {
+fn create_inside(root: &OwnedFd, path: &Path, kind: FileType, owner: u32) -> Result<(), Errno> {
     let mut directory = rustix::io::fcntl_dupfd_cloexec(root, 3)?;
     let mut names = path.components().peekable();
     while let Some(name) = names.next() {
@@ -37,7 +42,12 @@ fn create_inside(root: &OwnedFd, path: &Path, kind: FileType) -> Result<(), Errn
             rustix::fs::mkdirat(&directory, name, Mode::from_raw_mode(0o755))
         };
         match made {
-            Ok(()) | Err(Errno::EXIST) => {}
+            Ok(()) => {
+                let (user, group) = (Uid::from_raw(owner), Gid::from_raw(owner));
+                let flags = AtFlags::SYMLINK_NOFOLLOW;
+                rustix::fs::chownat(&directory, name, Some(user), Some(group), flags)?;
+            }
+            Err(Errno::EXIST) => {}
             Err(error) => return Err(error),
         }
         if !last {

@@ -58,6 +58,6 @@ impl Builder<'_> {
             noexec: true,
             recursive: false,
         };
-        self.attach(&cover, &entry, flags)
+        self.attach(&cover, &entry, flags, false)
     }
 }

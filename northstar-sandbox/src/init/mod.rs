@@ -18,9 +18,11 @@ mod mountinfo;
 mod mounts;
 mod park;
 mod reaper;
+mod user;
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use nix::sched::{CloneFlags, setns, unshare};
 use northstar_sys::fd;
 use northstar_sys::process::{self, Child};
 use northstar_sys::seqpacket::Wait;
@@ -29,6 +31,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Signal};
 
+use self::user::{Owned, UserNamespace};
 use crate::ipc;
 use crate::message::FromInit;
 use crate::plan::{ArmPlan, DescriptorIndex, NetworkPlan};
@@ -59,6 +62,8 @@ pub(crate) struct Start {
 struct Armed {
     /// Root of a procfs of this pid namespace that is mounted nowhere.
     procfs: OwnedFd,
+    /// The payload's user namespace, if it is not this one.
+    user: Option<UserNamespace>,
 }
 
 /// Is init until it ends.
@@ -121,25 +126,29 @@ fn arm(
     let arm_plan = ipc::unseal::<ArmPlan>(&plan).at(Step::Plan)?;
     drop(plan);
 
+    // Procfs: a handle of our own, mounted nowhere, so that no image can pass something else off
+    // as procfs when a map of ids is written, mountinfo is read or a label is written.
+    let procfs = mounts::procfs().at(Step::Procfs)?;
+
+    // User namespace: before the namespaces that belong to it. Init does not enter it.
+    let (user, owned) = match arm_plan.user {
+        None => (None, None),
+        Some(ids) => {
+            let private = arm_plan.network == NetworkPlan::Private;
+            let (user, owned) = user::create(&procfs, ids, private)?;
+            (Some(user), Some(owned))
+        }
+    };
+
     // Network: before anything of the container is mounted, because a sysfs belongs to the
     // network namespace it is mounted in. No namespace, no start.
-    enter_network(arm_plan.network, &descriptors)?;
+    enter_network(arm_plan.network, &descriptors, owned.as_ref())?;
 
     // Namespaces: what follows changes mounts and the host name for this container alone.
-    nix::sched::unshare(
-        nix::sched::CloneFlags::CLONE_NEWNS
-            | nix::sched::CloneFlags::CLONE_NEWIPC
-            | nix::sched::CloneFlags::CLONE_NEWUTS,
-    )
-    .at(Step::Namespaces)?;
+    enter_namespaces(owned)?;
 
     // Private: before the first mount, which would otherwise show up in the forker's namespace.
     isolate::make_private()?;
-
-    // Procfs: a handle of our own, mounted nowhere, so that no image can pass something else off
-    // as procfs when mountinfo is read or a label is written. After the pid namespace, which
-    // decides what the procfs shows.
-    let procfs = mounts::procfs().at(Step::Procfs)?;
 
     // Hostname: in the new uts namespace, while the privilege to set it is still there.
     if let Some(hostname) = &arm_plan.hostname {
@@ -148,7 +157,7 @@ fn arm(
 
     // Root and what is below it, parents first, every target resolved inside the root; then what
     // the kernel says compared with the plan, while a difference can still stop the start.
-    let mounted = mounts::mount_all(&arm_plan, &descriptors, &procfs)?;
+    let mounted = mounts::mount_all(&arm_plan, &descriptors, &procfs, user.as_ref())?;
     mountinfo::compare(&procfs, &mounted, mountinfo::View::Stage)?;
 
     // Pivot root, detach old root, working directory: the new root becomes the only one.
@@ -157,7 +166,7 @@ fn arm(
     // Isolation: last, because only now nothing but the plan's mounts may be left.
     mountinfo::compare(&procfs, &mounted, mountinfo::View::Container)?;
 
-    Ok(Armed { procfs })
+    Ok(Armed { procfs, user })
 }
 
 fn keep_only(child: &Child, own: &[&OwnedFd], plan: &[OwnedFd]) -> Result<(), StepError> {
@@ -182,17 +191,35 @@ fn forker_is_alive(forker: &OwnedFd) -> Result<(), Errno> {
     }
 }
 
-fn enter_network(network: NetworkPlan, descriptors: &[OwnedFd]) -> Result<(), StepError> {
-    match network {
-        NetworkPlan::Host => Ok(()),
-        NetworkPlan::Private => {
-            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).at(Step::Network)
+fn enter_network(
+    network: NetworkPlan,
+    descriptors: &[OwnedFd],
+    owned: Option<&Owned>,
+) -> Result<(), StepError> {
+    let made = owned.and_then(|owned| owned.network.as_ref());
+    match (network, made) {
+        (NetworkPlan::Host, _) => Ok(()),
+        (NetworkPlan::Private, Some(made)) => {
+            setns(made, CloneFlags::CLONE_NEWNET).at(Step::Network)
         }
-        NetworkPlan::Join(index) => {
+        (NetworkPlan::Private, None) => unshare(CloneFlags::CLONE_NEWNET).at(Step::Network),
+        (NetworkPlan::Join(index), _) => {
             let namespace = pick(descriptors, index, Step::Network)?;
-            nix::sched::setns(namespace, nix::sched::CloneFlags::CLONE_NEWNET).at(Step::Network)
+            setns(namespace, CloneFlags::CLONE_NEWNET).at(Step::Network)
         }
     }
+}
+
+/// Makes mount, ipc and uts namespace. The mount namespace belongs to the daemon's user namespace
+/// in any case: whatever the payload may do in its own, it cannot change the mounts it was given.
+fn enter_namespaces(owned: Option<Owned>) -> Result<(), StepError> {
+    let Some(Owned { ipc, uts, .. }) = owned else {
+        let all = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
+        return unshare(all).at(Step::Namespaces);
+    };
+    unshare(CloneFlags::CLONE_NEWNS).at(Step::Namespaces)?;
+    setns(ipc, CloneFlags::CLONE_NEWIPC).at(Step::Namespaces)?;
+    setns(uts, CloneFlags::CLONE_NEWUTS).at(Step::Namespaces)
 }
 
 /// The descriptor a plan names; the daemon checked the index already.

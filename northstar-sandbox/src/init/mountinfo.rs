@@ -9,10 +9,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use super::mounts::Mounted;
+use super::mounts::{Mount, Mounted};
 use super::read_procfs;
 use crate::forker::CONTAINER;
-use crate::plan::MountFlags;
 use crate::step::{At, Step, StepError};
 
 /// Where this process stands while it looks.
@@ -34,6 +33,8 @@ struct Line {
     nosuid: bool,
     nodev: bool,
     noexec: bool,
+    /// Its files have the ids of a user namespace.
+    id_mapped: bool,
     /// Mounts on it do not show up elsewhere, nor the other way round.
     private: bool,
 }
@@ -84,7 +85,7 @@ fn difference(lines: &[Line], mounted: &Mounted) -> Option<PathBuf> {
     let missing = expected.values().find(|mount| {
         !by_id.get(&mount.id).is_some_and(|line| {
             line.target == mount.target
-                && has_flags(line, mount.flags)
+                && agrees(line, mount)
                 && Some(line.parent) == mounted_on(lines, line)
         })
     });
@@ -98,7 +99,7 @@ fn difference(lines: &[Line], mounted: &Mounted) -> Option<PathBuf> {
         loop {
             if let Some(mount) = expected.get(&ancestor.id) {
                 let listed = ancestor.id == line.id;
-                return !(listed || mount.flags.recursive && has_flags(line, mount.flags));
+                return !(listed || mount.flags.recursive && agrees(line, mount));
             }
             match by_id.get(&ancestor.parent) {
                 Some(parent) if parent.id != ancestor.id => ancestor = parent,
@@ -122,9 +123,12 @@ fn mounted_on(lines: &[Line], line: &Line) -> Option<u64> {
         .map(|other| other.id)
 }
 
-fn has_flags(line: &Line, flags: MountFlags) -> bool {
+/// Whether a line has the flags of a mount. A source that was id-mapped already may stay so.
+fn agrees(line: &Line, mount: &Mount) -> bool {
+    let flags = mount.flags;
     let found = (line.read_only, line.nosuid, line.nodev, line.noexec);
-    line.private && found == (flags.read_only, flags.nosuid, flags.nodev, flags.noexec)
+    let wanted = (flags.read_only, flags.nosuid, flags.nodev, flags.noexec);
+    line.private && found == wanted && (line.id_mapped || !mount.id_mapped)
 }
 
 fn parse(content: &[u8]) -> Option<Vec<Line>> {
@@ -160,6 +164,7 @@ fn parse_line(line: &[u8]) -> Option<Line> {
         nosuid: has(b"nosuid"),
         nodev: has(b"nodev"),
         noexec: has(b"noexec"),
+        id_mapped: has(b"idmapped"),
         private,
     })
 }
@@ -188,8 +193,8 @@ fn unescape(field: &[u8]) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::mounts::Mount;
     use super::*;
+    use crate::plan::MountFlags;
 
     const READ_ONLY: MountFlags = MountFlags {
         read_only: true,
@@ -204,6 +209,7 @@ mod tests {
             id,
             target: target.into(),
             flags,
+            id_mapped: false,
         }
     }
 
@@ -229,6 +235,7 @@ mod tests {
                 nosuid: false,
                 nodev: true,
                 noexec: false,
+                id_mapped: false,
                 private: false,
             })
         );
@@ -286,6 +293,19 @@ mod tests {
             at("8 7 0:2 / /data rw - tmpfs x rw\n9 5 0:3 / / rw - ext4 x rw"),
             Some("/data".into())
         );
+    }
+
+    #[test]
+    fn missing_id_map_is_found() {
+        let mapped = || Mount {
+            id_mapped: true,
+            ..mount(7, "/", READ_ONLY)
+        };
+        let root = |options: &str| format!("7 1 0:1 / / {options} - squashfs x ro\n");
+        let mapping = root("ro,nosuid,nodev,idmapped");
+        assert_eq!(difference_of(&mapping, vec![mapped()]), None);
+        let without = root("ro,nosuid,nodev");
+        assert_eq!(difference_of(&without, vec![mapped()]), Some("/".into()));
     }
 
     #[test]

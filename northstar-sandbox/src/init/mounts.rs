@@ -5,11 +5,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use northstar_sys::mount::set_attributes;
+use northstar_sys::mount::{set_attributes, set_id_map};
 use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags};
 
+use super::user::{UserNamespace, outside};
 use super::{dev, fresh, mount_id, pick};
 use crate::forker::CONTAINER;
 use crate::mount::resolve;
@@ -23,6 +24,8 @@ pub(super) struct Mount {
     /// Where the kernel says it is, seen from the container.
     pub(super) target: PathBuf,
     pub(super) flags: MountFlags,
+    /// Whether its files have the ids of the user namespace.
+    pub(super) id_mapped: bool,
 }
 
 /// Everything that was mounted.
@@ -57,8 +60,9 @@ pub(super) fn mount_all(
     plan: &ArmPlan,
     descriptors: &[OwnedFd],
     procfs: &OwnedFd,
+    user: Option<&UserNamespace>,
 ) -> Result<Mounted, StepError> {
-    let mut builder = Builder::attach_root(plan, descriptors, procfs)?;
+    let mut builder = Builder::attach_root(plan, descriptors, procfs, user)?;
     let mut mounts = plan.mounts.iter().collect::<Vec<_>>();
     // Parents first: a parent has fewer components than everything below it.
     mounts.sort_by_key(|mount| mount.target.components().count());
@@ -107,8 +111,22 @@ struct Fresh {
     root: OwnedFd,
 }
 
+/// Gives the files of a mount the ids of the user namespace. Tells whether there is one.
+fn map_ids(
+    user: Option<&UserNamespace>,
+    mount: &OwnedFd,
+    flags: MountFlags,
+    target: &Path,
+) -> Result<bool, StepError> {
+    let Some(user) = user else { return Ok(false) };
+    set_id_map(mount.as_fd(), flags.scope(), user.handle.as_fd())
+        .at_detail(Step::IdMap, target.display())?;
+    Ok(true)
+}
+
 pub(super) struct Builder<'a> {
     procfs: &'a OwnedFd,
+    user: Option<&'a UserNamespace>,
     root: OwnedFd,
     mounts: Vec<Mount>,
     fresh: Vec<Fresh>,
@@ -119,6 +137,7 @@ impl<'a> Builder<'a> {
         plan: &ArmPlan,
         descriptors: &[OwnedFd],
         procfs: &'a OwnedFd,
+        user: Option<&'a UserNamespace>,
     ) -> Result<Builder<'a>, StepError> {
         let image = pick(descriptors, plan.root, Step::Root)?;
         let root = rustix::io::fcntl_dupfd_cloexec(image, 3).at(Step::Root)?;
@@ -128,6 +147,7 @@ impl<'a> Builder<'a> {
             plan.root_flags.attributes(),
         )
         .at(Step::Root)?;
+        let id_mapped = map_ids(user, &root, plan.root_flags, Path::new("/"))?;
         rustix::mount::move_mount(
             &root,
             c"",
@@ -140,9 +160,11 @@ impl<'a> Builder<'a> {
             id: mount_id(&root).at(Step::Root)?,
             target: PathBuf::from("/"),
             flags: plan.root_flags,
+            id_mapped,
         };
         Ok(Builder {
             procfs,
+            user,
             root,
             mounts: vec![mount],
             fresh: Vec::new(),
@@ -151,40 +173,25 @@ impl<'a> Builder<'a> {
 
     fn mount(&mut self, plan: &MountPlan, descriptors: &[OwnedFd]) -> Result<(), StepError> {
         let detail = || plan.target.display();
-        let none = MountAttrFlags::empty();
         let source = match &plan.kind {
             MountKind::Attach(index) => {
                 let source = pick(descriptors, *index, Step::Mount)?;
                 rustix::io::fcntl_dupfd_cloexec(source, 3)
             }
-            // Not the handle, which stays writable, shows processes only and is closed before the
-            // program runs; and not a clone of it, because a detached mount can be cloned from
-            // Linux 6.15 on only.
-            MountKind::Proc { .. } => any_procfs(&[]),
-            MountKind::Sysfs { .. } => detached("sysfs", &[], none),
-            MountKind::Tmpfs {
-                size,
-                mode,
-                uid,
-                gid,
-            } => detached(
-                "tmpfs",
-                &[
-                    ("size", size.to_string().as_str()),
-                    ("mode", format!("{mode:o}").as_str()),
-                    ("uid", uid.to_string().as_str()),
-                    ("gid", gid.to_string().as_str()),
-                ],
-                none,
-            ),
-            MountKind::Dev => dev::create(),
+            made => self.make(made),
         }
         .at_detail(Step::Mount, detail())?;
+        // What init makes has owners of the user namespace from the start: init could create no
+        // mount points in it as user 0, which the map knows nothing of.
+        let id_mapped = match plan.kind {
+            MountKind::Attach(_) => map_ids(self.user, &source, plan.flags, &plan.target)?,
+            _ => false,
+        };
 
         let target = self
             .target(plan, &source)
             .at_detail(Step::Mount, detail())?;
-        self.attach(&source, &target, plan.flags)
+        self.attach(&source, &target, plan.flags, id_mapped)
             .at_detail(Step::Mount, detail())?;
 
         match &plan.kind {
@@ -201,6 +208,38 @@ impl<'a> Builder<'a> {
             });
         }
         Ok(())
+    }
+
+    /// A new file system.
+    fn make(&self, kind: &MountKind) -> Result<OwnedFd, Errno> {
+        let none = MountAttrFlags::empty();
+        match kind {
+            MountKind::Attach(_) => Err(Errno::INVAL),
+            // Not the handle, which stays writable, shows processes only and is closed before the
+            // program runs; and not a clone of it, because a detached mount can be cloned from
+            // Linux 6.15 on only.
+            MountKind::Proc { .. } => any_procfs(&[]),
+            MountKind::Sysfs { .. } => detached("sysfs", &[], none),
+            MountKind::Tmpfs {
+                size,
+                mode,
+                uid,
+                gid,
+            } => {
+                let (uid, gid) = (outside(self.user, *uid)?, outside(self.user, *gid)?);
+                let options = [
+                    ("size", size.to_string()),
+                    ("mode", format!("{mode:o}")),
+                    ("uid", uid.to_string()),
+                    ("gid", gid.to_string()),
+                ];
+                let options = options
+                    .each_ref()
+                    .map(|(key, value)| (*key, value.as_str()));
+                detached("tmpfs", &options, none)
+            }
+            MountKind::Dev => dev::create(self.user),
+        }
     }
 
     /// Resolves the mount point inside the root, creating it where that is init's business.
@@ -220,7 +259,7 @@ impl<'a> Builder<'a> {
         let Some((fresh, inside)) = covering else {
             return Err(Errno::NOENT);
         };
-        fresh::create(&fresh.root, inside, source)?;
+        fresh::create(&fresh.root, inside, source, outside(self.user, 0)?)?;
         resolve(self.root.as_fd(), &plan.target)
     }
 
@@ -230,6 +269,7 @@ impl<'a> Builder<'a> {
         source: &OwnedFd,
         target: &OwnedFd,
         flags: MountFlags,
+        id_mapped: bool,
     ) -> Result<(), Errno> {
         // Before it can be seen: there is no moment in which a flag is missing.
         set_attributes(source.as_fd(), flags.scope(), flags.attributes())
@@ -249,6 +289,7 @@ impl<'a> Builder<'a> {
             id: mount_id(source)?,
             target: place,
             flags,
+            id_mapped,
         });
         Ok(())
     }
@@ -268,10 +309,10 @@ impl<'a> Builder<'a> {
     }
 
     fn furnish_dev(&mut self, root: &OwnedFd) -> Result<(), Errno> {
-        for (name, source, flags) in dev::mounts()? {
+        for (name, source, flags) in dev::mounts(self.user)? {
             let flags_open = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let target = rustix::fs::openat(root, name, flags_open, Mode::empty())?;
-            self.attach(&source, &target, flags)?;
+            self.attach(&source, &target, flags, false)?;
         }
         Ok(())
     }

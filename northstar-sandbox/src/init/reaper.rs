@@ -23,7 +23,7 @@ use crate::step::{At, Step, StepError};
 
 /// Runs the payload to its end and reports it.
 pub(super) fn run_payload(control: OwnedFd, armed: Armed, go: Go) -> ! {
-    let Armed { procfs } = armed;
+    let Armed { procfs, user } = armed;
 
     // Cgroup namespace: after the daemon moved init into its cgroup, which becomes the root of
     // what the container sees, and before the payload exists.
@@ -35,7 +35,8 @@ pub(super) fn run_payload(control: OwnedFd, armed: Armed, go: Go) -> ! {
     // Fork: argv, environment and filters are built before it, in a process that can still fail
     // with a reason. SIGCHLD is blocked before it, too, so that no end of a child is missed.
     let payload = or_report(&control, Payload::prepare(go.plan, go.descriptors));
-    let authority = Authority::for_payload(payload.plan());
+    let ids = user.as_ref().map(|user| user.ids);
+    let authority = or_report(&control, Authority::for_payload(payload.plan(), ids));
     let path = payload.plan().init.display().to_string();
     let children = or_report(&control, block_child_signal().at(Step::Fork));
     let pipe = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).at(Step::Fork);
@@ -46,12 +47,13 @@ pub(super) fn run_payload(control: OwnedFd, armed: Armed, go: Go) -> ! {
         Fork::Child(_) => {
             // What belongs to init is not for the payload, not even until execve.
             drop((control, outcome, children, gatekeeper));
-            payload.run(report, procfs, gate)
+            let user = user.map(|user| user.handle);
+            payload.run(report, procfs, user, gate)
         }
         Fork::Parent { pid, .. } => pid,
     };
     // The container's streams have to end when the payload closes them.
-    drop((report, payload, gate));
+    drop((report, payload, gate, user));
 
     // Drop init: before the payload executes anything, because a program with CAP_SYS_PTRACE can
     // do whatever init can. What is left is what the rest of this file needs.

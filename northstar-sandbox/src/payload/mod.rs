@@ -80,8 +80,15 @@ impl Payload {
     }
 
     /// Becomes the program. A failure is written to `report`, a close-on-exec pipe; `procfs` is
-    /// init's own handle; `gate` opens when init has nothing left to take from it.
-    pub(crate) fn run(self, report: OwnedFd, procfs: OwnedFd, gate: Gate) -> ! {
+    /// init's own handle; `user` is the user namespace to enter; `gate` opens when init has nothing
+    /// left to take from it.
+    pub(crate) fn run(
+        self,
+        report: OwnedFd,
+        procfs: OwnedFd,
+        user: Option<OwnedFd>,
+        gate: Gate,
+    ) -> ! {
         let targets = self
             .plan
             .descriptors
@@ -94,10 +101,12 @@ impl Payload {
             // Nobody can be told; the closing pipe says that there was no execve.
             Err(_) => process::exit(EXIT_UNREPORTED),
         };
-        let program = gate
-            .lift(above)
-            .at(Step::AwaitInit)
-            .and_then(|gate| self.become_program(&report, procfs, gate, above));
+        let user = user.map(|user| fd::lift(user, above)).transpose();
+        let program = match (gate.lift(above), user) {
+            (Ok(gate), Ok(user)) => self.become_program(&report, procfs, user, gate, above),
+            (Err(error), _) => Err(error).at(Step::AwaitInit),
+            (_, Err(error)) => Err(error).at(Step::EnterUserNamespace),
+        };
         match program {
             Ok(never) => match never {},
             Err(error) => {
@@ -111,6 +120,7 @@ impl Payload {
         self,
         report: &OwnedFd,
         procfs: OwnedFd,
+        user: Option<OwnedFd>,
         gate: Gate,
         above: RawFd,
     ) -> Result<Infallible, StepError> {
@@ -145,6 +155,13 @@ impl Payload {
         // Limits and scheduler: while the privileges to set them are there.
         limits::apply_rlimits(&plan.rlimits)?;
         limits::apply_sched(plan.sched)?;
+
+        // User namespace: after the last thing that takes privileges outside of it, and before the
+        // ids, which are those inside.
+        if let Some(user) = user {
+            let kind = nix::sched::CloneFlags::CLONE_NEWUSER;
+            nix::sched::setns(user, kind).at(Step::EnterUserNamespace)?;
+        }
 
         // Groups, group, user: in this order, because the first two need the user to be root.
         identity::set_groups(&plan.groups)?;

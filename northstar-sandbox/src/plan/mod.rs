@@ -41,11 +41,32 @@ pub enum NetworkPlan {
     Join(DescriptorIndex),
 }
 
+/// User and group ids 0 to `count` - 1 of a user namespace, which are `first` and on outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdRange {
+    /// What id 0 is outside.
+    pub first: u32,
+    /// How many there are. Others do not exist inside.
+    pub count: u32,
+}
+
+impl IdRange {
+    /// What `id` is outside; `None` if there is no such id inside.
+    pub fn outside(self, id: u32) -> Option<u32> {
+        let outside = (id < self.count).then(|| self.first.checked_add(id))?;
+        // The last number is no id but means "unchanged".
+        outside.filter(|id| *id != u32::MAX)
+    }
+}
+
 /// Phase one: namespaces, mounts, root. Independent of what will run there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArmPlan {
     /// Host name in the container's uts namespace; `None` keeps a copy of the host's.
     pub hostname: Option<String>,
+    /// A user namespace for the payload. What is attached has ids of inside then (id-mapped mounts); `None` is the
+    /// daemon's.
+    pub user: Option<IdRange>,
     /// Network namespace.
     pub network: NetworkPlan,
     /// Detached mount that becomes the root.
@@ -65,7 +86,7 @@ pub struct ExecPlan {
     pub argv: Vec<String>,
     /// The whole environment, name and value.
     pub env: Vec<(String, String)>,
-    /// Real, effective and saved user id; never 0.
+    /// Real, effective and saved user id, that of inside in a user namespace; never 0.
     pub uid: u32,
     /// Real, effective and saved group id; never 0.
     pub gid: u32,
@@ -86,4 +107,20 @@ pub struct ExecPlan {
     pub descriptors: Vec<(DescriptorIndex, u32)>,
     /// Whether the program gets a new cgroup namespace with its own cgroup as the root.
     pub cgroup_namespace: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_beyond_the_range_are_none_outside() {
+        let range = |first, count| IdRange { first, count };
+        assert_eq!(range(1000, 10).outside(0), Some(1000));
+        assert_eq!(range(1000, 10).outside(9), Some(1009));
+        assert_eq!(range(1000, 10).outside(10), None);
+        assert_eq!(range(u32::MAX - 1, 10).outside(0), Some(u32::MAX - 1));
+        assert_eq!(range(u32::MAX - 1, 10).outside(1), None);
+        assert_eq!(range(u32::MAX - 1, 10).outside(2), None);
+    }
 }

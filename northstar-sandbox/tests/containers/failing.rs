@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::process::Command;
 use std::str::FromStr;
 
-use northstar_sandbox::plan::{DescriptorIndex, Rlimit, RlimitKind, Sched, SockFilter};
+use northstar_sandbox::plan::{DescriptorIndex, IdRange, Rlimit, RlimitKind, Sched, SockFilter};
 use northstar_sandbox::{Forker, ForkerEvent, InitEvent};
 
 use crate::support::*;
@@ -47,6 +47,21 @@ const FAILING: &[Failing] = &[
     ("seccomp", None, "drop-init"),
 ];
 
+/// The same with a user namespace.
+const FAILING_WITH_USER: &[Failing] = &[
+    ("socketpair", None, "forker"),
+    ("unshare", Some((0, CLONE_NEWUSER)), "user-namespace"),
+    ("unshare", Some((0, CLONE_NEWIPC)), "user-namespace"),
+    ("kill", None, "user-namespace"),
+    ("setns", Some((1, CLONE_NEWNET)), "network"),
+    ("setns", Some((1, CLONE_NEWIPC)), "namespaces"),
+    ("setns", Some((1, CLONE_NEWUTS)), "namespaces"),
+    ("fchownat", None, "mount"),
+    ("setns", Some((1, CLONE_NEWUSER)), "enter-user-namespace"),
+];
+
+const CLONE_NEWUTS: u32 = 0x0400_0000;
+const CLONE_NEWUSER: u32 = 0x1000_0000;
 const CLONE_NEWCGROUP: u32 = 0x0200_0000;
 const CLONE_NEWIPC: u32 = 0x0800_0000;
 const CLONE_NEWNET: u32 = 0x4000_0000;
@@ -57,7 +72,8 @@ const RLIMIT_CORE: u32 = 4;
 
 /// Every call that fails ends the start with its step, and nothing is executed.
 pub fn every_failing_call_stops_the_start(world: &World) {
-    for (number, (name, _, step)) in FAILING.iter().enumerate() {
+    let all = FAILING.iter().chain(FAILING_WITH_USER);
+    for (number, (name, _, step)) in all.enumerate() {
         let output = Command::new(std::env::current_exe().unwrap())
             .args(["--failing", &number.to_string()])
             .arg(world.root.path())
@@ -70,7 +86,10 @@ pub fn every_failing_call_stops_the_start(world: &World) {
 
 /// A process in which one system call fails: prints the step at which a start failed.
 pub fn be_a_daemon(number: &str, root: &str) -> ! {
-    let (name, condition, _) = FAILING[number.parse::<usize>().unwrap()];
+    let number = number.parse::<usize>().unwrap();
+    let with_user = number >= FAILING.len();
+    let all = [FAILING, FAILING_WITH_USER].concat();
+    let (name, condition, _) = all[number];
     let call = syscalls::Sysno::from_str(name).unwrap().id() as u32;
     let instruction = |code, jt, jf, k| northstar_sys::seccomp::Instruction { code, jt, jf, k };
     const LOAD: u16 = 0x20;
@@ -102,6 +121,10 @@ pub fn be_a_daemon(number: &str, root: &str) -> ! {
     let world = World::with_root(forker, root);
     let mut arm = world.arm_plan();
     arm.hostname = Some("inside".to_owned());
+    arm.user = with_user.then_some(IdRange {
+        first: 1_900_000_000,
+        count: 65_536,
+    });
     let null = File::open("/dev/null").unwrap();
     let mut plan = program(&["/bin/probe", "exit", "0"]);
     plan.descriptors.push((DescriptorIndex(0), 9));

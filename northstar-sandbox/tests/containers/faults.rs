@@ -250,6 +250,7 @@ pub fn init_that_dies_or_hangs_at_any_moment_is_reported(world: &World) {
             control,
             pid,
             pidfd,
+            payload: 2,
         };
         let moment = std::time::Instant::now() + std::time::Duration::from_micros(20) * round;
         while std::time::Instant::now() < moment {}

@@ -20,6 +20,7 @@ mod latency;
 mod mounts;
 mod process;
 mod support;
+mod user;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
@@ -92,6 +93,16 @@ tests! {
         recursive_bind_brings_submounts_under_its_flags
         shared_source_becomes_private
         image_proc_cannot_redirect_the_label;
+    user:
+        ids_are_as_planned_inside_and_of_the_range_outside
+        signal_reaches_a_payload_that_may_change_its_user
+        files_have_the_ids_of_inside
+        mapped_mounts_say_so
+        capabilities_reach_what_is_the_containers_own
+        capability_sets_are_exact
+        file_system_that_cannot_be_mapped_stops_the_start
+        ids_beyond_the_range_stop_the_start
+        network_can_be_joined;
     faults:
         garbage_ends_one_init_only
         stopped_init_is_killed_by_its_pidfd

@@ -102,6 +102,7 @@ impl World {
     pub fn arm_plan(&self) -> ArmPlan {
         ArmPlan {
             hostname: None,
+            user: None,
             network: NetworkPlan::Private,
             root: DescriptorIndex(0),
             root_flags: READ_ONLY,
@@ -147,6 +148,8 @@ impl World {
                 control,
                 pid,
                 pidfd,
+                // With a user namespace there was a process that made it.
+                payload: 2 + i32::from(plan.user.is_some()),
             }),
             Ok(InitEvent::Failed(error)) => {
                 self.wait_for_exit(id);
@@ -226,6 +229,8 @@ pub struct Armed {
     pub control: Control,
     pub pid: i32,
     pub pidfd: OwnedFd,
+    /// Process id of the payload in the container.
+    pub payload: i32,
 }
 
 impl Armed {
@@ -244,7 +249,7 @@ impl Armed {
         drop(end);
         match event(&self.control) {
             Ok(InitEvent::Running { pid }) => {
-                assert_eq!(pid, 2, "the payload is the second process of its namespace");
+                assert_eq!(pid, self.payload);
                 Ok(Running {
                     init: self,
                     output: output.into(),

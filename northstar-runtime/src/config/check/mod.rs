@@ -2,6 +2,7 @@
 
 mod console;
 mod tls;
+mod user;
 
 use super::{
     ConfigError, RepositoryId, ValueError,
@@ -37,16 +38,15 @@ pub(super) fn config(raw: raw::Raw) -> Result<Config, ConfigError> {
         None => tables_options,
     };
     let parallel = value::number("mount_parallel", raw.mount_parallel, 10, 1, 1024)?;
+    let installs = value::number("max_installs", raw.max_installs, 16, 1, 1024)?;
     Ok(Config {
         console,
         container_console_options,
         data_dir: path("data_dir", raw.data_dir)?,
         log_dir: or_below_run_dir("log_dir", raw.log_dir, "logs")?,
         socket_dir: or_below_run_dir("socket_dir", raw.socket_dir, "sockets")?,
-        mount_parallel: usize::try_from(parallel)
-            .ok()
-            .and_then(NonZeroUsize::new)
-            .unwrap_or(NonZeroUsize::MIN),
+        mount_parallel: non_zero(parallel),
+        max_installs: non_zero(installs),
         cgroup: cgroup(raw.cgroup)?,
         stop_timeout: value::duration(
             "stop_timeout",
@@ -68,8 +68,16 @@ pub(super) fn config(raw: raw::Raw) -> Result<Config, ConfigError> {
         )?,
         repositories: repositories(raw.repositories)?,
         debug: debug(raw.debug)?,
+        user_namespaces: user::user_namespaces(raw.user_namespaces)?,
         run_dir,
     })
+}
+
+fn non_zero(number: u64) -> NonZeroUsize {
+    usize::try_from(number)
+        .ok()
+        .and_then(NonZeroUsize::new)
+        .unwrap_or(NonZeroUsize::MIN)
 }
 
 fn buffer(key: &str, given: Option<u64>, default: u64) -> Result<usize, ConfigError> {

@@ -6,6 +6,7 @@ mod process;
 
 use super::{
     Context, Error,
+    ids::Lease,
     resolve::Resolved,
     sockets::{Names, Sockets},
 };
@@ -13,7 +14,7 @@ use crate::{
     logs::{Readers, Stream},
     repository::InstalledPackage,
 };
-use northstar_manifest::Output;
+use northstar_manifest::{Manifest, Output};
 use northstar_sandbox::{
     cgroup::CgroupPlan,
     plan::{ArmPlan, DescriptorIndex, ExecPlan},
@@ -52,6 +53,8 @@ pub(super) struct Attachments {
     /// The daemon's end of the container's console.
     pub(super) console: Option<UnixStream>,
     pub(super) sockets: Names,
+    /// The ids of its user namespace.
+    pub(super) ids: Option<Lease>,
 }
 
 /// The descriptors that travel with a plan. They are closed here as soon as init has its own.
@@ -81,7 +84,8 @@ pub(super) fn plan(context: &Context, mut resolved: Resolved) -> Result<Planned,
         limits: cgroup::plan(&resolved),
         monitor_memory: cgroup::monitors_memory(manifest),
     };
-    let arm = mounts::arm_plan(&mut resolved)?;
+    let ids = user_namespace(context, manifest)?;
+    let arm = mounts::arm_plan(&mut resolved, ids.as_ref().map(Lease::ids))?;
 
     let mut gifts = process::Gifts::default();
     let mut readers = Readers::default();
@@ -118,6 +122,7 @@ pub(super) fn plan(context: &Context, mut resolved: Resolved) -> Result<Planned,
         readers,
         console,
         sockets: names,
+        ids,
     };
     Ok(Planned {
         package,
@@ -127,4 +132,24 @@ pub(super) fn plan(context: &Context, mut resolved: Resolved) -> Result<Planned,
         cgroup,
         attachments,
     })
+}
+
+/// Ids for the user namespace that the manifest asks for.
+fn user_namespace(context: &Context, manifest: &Manifest) -> Result<Option<Lease>, Error> {
+    if !manifest.userns {
+        return Ok(None);
+    }
+    // A group of the host has no id in there, so it would give no access.
+    if let Some(name) = manifest.suppl_groups.first() {
+        return Err(Error::GroupInUserNamespace { name: name.clone() });
+    }
+    let lease = context.ids.take()?;
+    let count = lease.ids().count;
+    match [manifest.uid, manifest.gid]
+        .into_iter()
+        .find(|id| *id >= count)
+    {
+        Some(id) => Err(Error::IdBeyondUserNamespace { id, count }),
+        None => Ok(Some(lease)),
+    }
 }

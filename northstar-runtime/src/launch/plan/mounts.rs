@@ -8,7 +8,7 @@ use crate::launch::{
 use northstar_manifest::{Mount, MountOptions};
 use northstar_sandbox::{
     mount::clone_tree,
-    plan::{ArmPlan, MountFlags, MountKind, MountPlan, NetworkPlan},
+    plan::{ArmPlan, IdRange, MountFlags, MountKind, MountPlan, NetworkPlan},
 };
 use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -51,7 +51,10 @@ const DEV: MountFlags = MountFlags {
 const TMPFS_MODE: u32 = 0o1777;
 
 /// The first half of the plan, and the descriptors it names. Consumes what was opened for it.
-pub(super) fn arm_plan(resolved: &mut Resolved) -> Result<(ArmPlan, Descriptors), Error> {
+pub(super) fn arm_plan(
+    resolved: &mut Resolved,
+    user: Option<IdRange>,
+) -> Result<(ArmPlan, Descriptors), Error> {
     let mut descriptors = Descriptors::default();
     let root = clone(Path::new("/"), resolved.root.as_fd(), IMAGE)?;
     let root = descriptors.add(root);
@@ -75,6 +78,7 @@ pub(super) fn arm_plan(resolved: &mut Resolved) -> Result<(ArmPlan, Descriptors)
     resolved.sources.clear();
     let plan = ArmPlan {
         hostname: None,
+        user,
         network,
         root,
         root_flags: IMAGE,
