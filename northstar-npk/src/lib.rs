@@ -10,10 +10,12 @@
 //! is parsed.
 
 pub mod archive;
+mod checksum;
 pub mod key;
 pub mod limits;
 pub mod pack;
 mod package;
+mod parallel;
 pub mod progress;
 mod section;
 pub mod sign;

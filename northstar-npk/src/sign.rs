@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use northstar_manifest::Container;
 
 use crate::archive::ArchiveError;
+use crate::checksum::Checksums;
 use crate::key::{KEY_SIZE, PublicKey, SIGNATURE_SIZE, SecretKey};
 use crate::limits::BLOCK_U64;
 use crate::pack::assemble::{self, Payload};
@@ -118,6 +119,8 @@ struct Unsigned<'a> {
     hashes: Hashes,
     /// Superblock and tree, if the package does not have them.
     tail: Vec<u8>,
+    /// Of the image with these.
+    crc32: u32,
 }
 
 impl<'a> Unsigned<'a> {
@@ -126,15 +129,20 @@ impl<'a> Unsigned<'a> {
         let image = package.image();
         let size = image.squashfs_size;
         let counter = Counter::new(report, Stage::HashTree, size);
-        let (root_hash, tail) = match &image.verity {
+        let (root_hash, tail, crc32) = match &image.verity {
             Some(existing) => {
                 verity::verify_image_counted(file, image, &counter)?;
-                (existing.root_hash, Vec::new())
+                let sums = Checksums::read(file, image.offset, image.size).map_err(unreadable)?;
+                (existing.root_hash, Vec::new(), sums.all)
             }
             None => {
-                package.archive().check_image(file)?;
-                let tree = verity::build(file, image.offset, size / BLOCK_U64, &counter)?;
-                (tree.root_hash, assemble::tail(&tree))
+                // The checksum is all that vouches for the image.
+                let sums = package.archive().checksums(file)?;
+                let tree = verity::build(file, image.offset, size / BLOCK_U64, &sums, &counter)?;
+                let tail = tree.to_bytes();
+                let mut crc32 = sums.all;
+                crc32.update(&tail);
+                (tree.root_hash, tail, crc32)
             }
         };
         counter.finish();
@@ -144,6 +152,7 @@ impl<'a> Unsigned<'a> {
             package,
             hashes,
             tail,
+            crc32: crc32.finalize(),
         })
     }
 
@@ -166,8 +175,13 @@ impl<'a> Unsigned<'a> {
             source,
         };
         let image = self.package.image();
-        let payload = Payload::new(self.file, image.offset, image.size, &self.tail);
-        let payload = payload.map_err(failed)?;
+        let payload = Payload {
+            file: self.file,
+            offset: image.offset,
+            size: image.size,
+            tail: &self.tail,
+            crc32: self.crc32,
+        };
         let manifest = &self.package.archive().manifest;
         let signature = self.hashes.with_signature(signature);
 
@@ -182,4 +196,12 @@ impl<'a> Unsigned<'a> {
             root_hash: self.hashes.verity_root,
         })
     }
+}
+
+fn unreadable(source: io::Error) -> SignError {
+    SignError::Archive(ArchiveError::Read {
+        what: "fs.img",
+        offset: 0,
+        source,
+    })
 }

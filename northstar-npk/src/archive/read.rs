@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use super::layout::{DIRECTORY_LIMIT, END_RECORD_SIZE, END_SIGNATURE, Frame};
 use super::parse::{Fields, Stated, first_difference, parse_central};
 use super::{ArchiveError, EntryName, ImageEntry, Layout, Record};
+use crate::checksum::Checksums;
 use crate::limits;
 
 /// An archive whose every byte is accounted for, with the small contents read.
@@ -52,20 +53,24 @@ impl Archive {
     /// Nobody vouches for that checksum. It is there for other ZIP readers, and for unsigned
     /// packages it is all there is.
     pub fn check_image(&self, file: &File) -> Result<(), ArchiveError> {
+        self.checksums(file).map(drop)
+    }
+
+    /// [`Archive::check_image`], with what was computed.
+    pub(crate) fn checksums(&self, file: &File) -> Result<Checksums, ArchiveError> {
         let ImageEntry {
             offset,
             size,
             crc32,
         } = self.image;
-        let mut hasher = crc32fast::Hasher::new();
-        let mut done = 0;
-        while done < size {
-            let piece = (size - done).min(limits::PIECE);
-            hasher.update(&read_at(file, offset + done, piece, "fs.img")?);
-            done += piece;
-        }
-        match hasher.finalize() == crc32 {
-            true => Ok(()),
+        let checksums =
+            Checksums::read(file, offset, size).map_err(|source| ArchiveError::Read {
+                what: "fs.img",
+                offset,
+                source,
+            })?;
+        match checksums.all.clone().finalize() == crc32 {
+            true => Ok(checksums),
             false => Err(ArchiveError::Checksum {
                 entry: EntryName::Image,
             }),

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
-use std::os::unix::fs::FileExt;
 
 use crate::archive::{self, ArchiveError};
 use crate::key::PublicKey;
@@ -11,7 +10,7 @@ use crate::package::{OpenError, Package};
 use crate::progress::{Counter, Report, Stage};
 use crate::section::Section;
 use crate::signature::Hashes;
-use crate::verity::{self, Tree as HashTree};
+use crate::verity;
 use crate::version::{self, FORMAT_VERSION};
 
 /// The content of `fs.img`: a part of a file, and what comes after it.
@@ -26,39 +25,6 @@ pub(crate) struct Payload<'a> {
     pub tail: &'a [u8],
     /// Of part and tail.
     pub crc32: u32,
-}
-
-impl<'a> Payload<'a> {
-    pub(crate) fn new(
-        file: &'a File,
-        offset: u64,
-        size: u64,
-        tail: &'a [u8],
-    ) -> io::Result<Payload<'a>> {
-        let mut hasher = crc32fast::Hasher::new();
-        let mut buffer = vec![0; PIECE as usize];
-        let mut done = 0;
-        while done < size {
-            let piece = (size - done).min(PIECE) as usize;
-            let piece = buffer.get_mut(..piece).unwrap_or_default();
-            file.read_exact_at(piece, offset + done)?;
-            hasher.update(piece);
-            done += piece.len() as u64;
-        }
-        hasher.update(tail);
-        Ok(Payload {
-            file,
-            offset,
-            size,
-            tail,
-            crc32: hasher.finalize(),
-        })
-    }
-}
-
-/// Superblock and tree as they are in the file.
-pub(crate) fn tail(tree: &HashTree) -> Vec<u8> {
-    [tree.superblock.encode().as_slice(), &tree.blocks].concat()
 }
 
 /// The comment of the packages that are written here.

@@ -14,18 +14,20 @@ use std::path::{Path, PathBuf};
 
 use northstar_manifest::{Container, Manifest};
 
+use self::assemble::Payload;
 pub use self::error::{PackError, Warning};
 use self::image::Squashfs;
 pub use self::options::PackOptions;
 pub use self::packer::Packer;
 use crate::archive::ArchiveError;
+use crate::checksum::Checksums;
 use crate::key::SecretKey;
 use crate::limits::BLOCK_U64;
 use crate::package::Package;
 use crate::progress::{Counter, Stage};
 use crate::signature::Hash;
 use crate::staging::{self, Staging};
-use crate::verity::{self, Tree as HashTree};
+use crate::verity::{self, HashTree};
 
 /// A finished package.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,6 +75,7 @@ pub fn pack_clones(
 /// A squashfs image and the tree over it.
 struct Built {
     image: Squashfs,
+    checksums: Checksums,
     hashes: Option<HashTree>,
     warnings: Vec<Warning>,
 }
@@ -82,10 +85,16 @@ fn build(options: &PackOptions<'_>, scratch: &Path) -> Result<Built, PackError> 
     let differences = options.manifest.differences().into_iter();
     let mut warnings: Vec<_> = differences.map(Warning::Compatibility).collect();
     let image = image::make(options, scratch, &mut warnings)?;
+    let checksums =
+        Checksums::read(&image.file, 0, image.size).map_err(|source| PackError::Write {
+            path: scratch.to_owned(),
+            source,
+        })?;
     let hashes = match options.key {
         Some(_) => {
             let counter = Counter::new(options.progress, Stage::HashTree, image.size);
-            let tree = verity::build(&image.file, 0, image.size / BLOCK_U64, &counter)?;
+            let blocks = image.size / BLOCK_U64;
+            let tree = verity::build(&image.file, 0, blocks, &checksums, &counter)?;
             counter.finish();
             Some(tree)
         }
@@ -93,6 +102,7 @@ fn build(options: &PackOptions<'_>, scratch: &Path) -> Result<Built, PackError> 
     };
     Ok(Built {
         image,
+        checksums,
         hashes,
         warnings,
     })
@@ -116,12 +126,17 @@ fn assemble_one(
         (Some(key), Some(tree)) => Some(assemble::hashes(&yaml, tree.root_hash, size).sign(key)),
         _ => None,
     };
-    let tail = built
-        .hashes
-        .as_ref()
-        .map(assemble::tail)
-        .unwrap_or_default();
-    let payload = assemble::Payload::new(&built.image.file, 0, size, &tail).map_err(failed)?;
+    let tail = built.hashes.as_ref().map(HashTree::to_bytes);
+    let tail = tail.unwrap_or_default();
+    let mut crc32 = built.checksums.all.clone();
+    crc32.update(&tail);
+    let payload = Payload {
+        file: &built.image.file,
+        offset: 0,
+        size,
+        tail: &tail,
+        crc32: crc32.finalize(),
+    };
 
     let staging = Staging::new(destination).map_err(failed)?;
     let out = staging.file();

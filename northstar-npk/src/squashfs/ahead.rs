@@ -13,7 +13,6 @@
 //! is always handed out for compression before the piece of file that it ends with.
 
 use std::io::{self, Read};
-use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +23,7 @@ use backhand::BackhandError;
 use super::codec::Codec;
 use super::queue::{Closed, Queue};
 use super::source::Source;
+use crate::parallel::cores;
 
 /// A piece of a file, at most a block long, or its end as no bytes.
 pub(super) type Piece = io::Result<Arc<Vec<u8>>>;
@@ -140,10 +140,6 @@ impl Drop for CloseOnDrop<'_> {
     fn drop(&mut self) {
         self.0.close();
     }
-}
-
-fn cores() -> usize {
-    thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 fn next_job(jobs: &Mutex<Receiver<Job>>) -> Option<Job> {

@@ -10,11 +10,11 @@ use std::path::Path;
 
 use backhand::{FilesystemReader, InnerNode, Node as ImageNode, SquashfsFileReader};
 
-use super::parallel::on_all_cores;
 use super::read::{entry, open};
 use super::source::Source;
 use super::{Attributes, EntryKind, Node, NodeKind, SquashfsError, Tree};
 use crate::package::Image;
+use crate::parallel::on_all_cores;
 use crate::progress::Counter;
 
 /// What an image has to hold.
@@ -112,10 +112,13 @@ fn compare_contents(
     contents: &[(usize, &Source)],
     counter: &Counter<'_>,
 ) -> Result<(), SquashfsError> {
-    on_all_cores(
-        contents,
+    let done = on_all_cores(
+        contents.len() as u64,
         || open(file, image),
-        |reader, &(index, source)| {
+        |reader, turn| {
+            let Some(&(index, source)) = contents.get(turn as usize) else {
+                return Ok(());
+            };
             let Some(found) = reader.root.nodes.get(index) else {
                 return Ok(());
             };
@@ -125,7 +128,8 @@ fn compare_contents(
             let same = same_content(reader, inside, &found.fullpath, source, counter)?;
             differs(&found.fullpath, (!same).then_some("content"))
         },
-    )
+    );
+    done.map(|_| ())
 }
 
 fn same_content(

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use backhand::InnerNode;
 use northstar_manifest::{Manifest, Mount};
 
-use super::parallel::on_all_cores;
 use super::read::{entry, open};
 use super::superblock::Superblock;
 use super::{EntryKind, SquashfsError};
 use crate::limits::{BLOCK_U64, PIECE};
 use crate::package::Image;
+use crate::parallel::on_all_cores;
 use crate::progress::Counter;
 
 /// Copies the image in `path` into the empty file `out` and pads it to whole blocks. Returns its
@@ -69,11 +69,10 @@ pub(crate) fn check(
     let count = kinds.len();
     check_mount_points(&kinds, manifest)?;
     drop(reader);
-    let indices: Vec<usize> = (0..count).collect();
-    on_all_cores(
-        &indices,
+    let done = on_all_cores(
+        count as u64,
         || open(file, image),
-        |reader, &index| match reader.root.nodes.get(index) {
+        |reader, index| match reader.root.nodes.get(index as usize) {
             Some(node) => match &node.inner {
                 InnerNode::File(inside) => {
                     let content = reader.file(inside).reader_checked();
@@ -90,7 +89,8 @@ pub(crate) fn check(
             },
             None => Ok(()),
         },
-    )
+    );
+    done.map(|_| ())
 }
 
 /// Reads to the end, which has to come after `size` bytes.

@@ -18,7 +18,6 @@ pub(crate) mod foreign;
 mod lzo;
 mod mksquashfs;
 mod mount_points;
-mod parallel;
 mod queue;
 mod read;
 mod source;

@@ -19,7 +19,8 @@ use crate::signature::Hash;
 pub use crate::stream::StreamVerifier;
 pub(crate) use superblock::Superblock;
 pub use superblock::{SALT_LIMIT, SuperblockError};
-pub(crate) use tree::{Tree, build};
+pub(crate) use tree::build;
+pub use tree::{HashTree, hash_tree};
 pub use verify::verify_image;
 pub(crate) use verify::{verify_image_counted, verify_root_block};
 
@@ -55,6 +56,15 @@ pub enum VerityError {
     /// The package is not signed, so there is nothing to compare with.
     #[error("image has no hash tree: the package is not signed")]
     Unsigned,
+    /// A tree was asked for over nothing.
+    #[error("an image without blocks has no hash tree")]
+    Empty,
+    /// A tree was asked for with a salt that is too long.
+    #[error("a salt of {size} bytes is longer than {SALT_LIMIT}")]
+    SaltSize {
+        /// Size in bytes.
+        size: usize,
+    },
     /// Reading failed.
     #[error("failed to read block {block} of the image")]
     Read {

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use super::*;
+use crate::checksum::Checksums;
 use crate::limits::BLOCK;
 use crate::package::Image;
 use crate::progress::{Counter, Stage};
@@ -47,12 +48,14 @@ fn uuid_text(uuid: &[u8; 16]) -> String {
     parts.join("-")
 }
 
-fn build_from_start(file: &File, blocks: u64) -> Result<Tree, VerityError> {
-    build(file, 0, blocks, &Counter::new(None, Stage::HashTree, 0))
+fn build_from_start(file: &File, blocks: u64) -> Result<HashTree, VerityError> {
+    let checksums = Checksums::read(file, 0, blocks * BLOCK_U64).unwrap();
+    let counter = Counter::new(None, Stage::HashTree, 0);
+    build(file, 0, blocks, &checksums, &counter)
 }
 
 /// Data, superblock and tree in one file, as in a package.
-fn image(directory: &Path, blocks: u64) -> (File, Image, Tree) {
+fn image(directory: &Path, blocks: u64) -> (File, Image, HashTree) {
     let (file, path) = data(directory, blocks);
     let tree = build_from_start(&file, blocks).unwrap();
     let mut file = File::options().append(true).read(true).open(path).unwrap();
@@ -127,6 +130,12 @@ fn equal_content_gives_equal_trees_and_other_content_another_salt() {
     let other = build_from_start(&file, 128).unwrap();
     assert_ne!(other.superblock.salt, tree.superblock.salt);
     assert_ne!(other.superblock.uuid, tree.superblock.uuid);
+    // One byte of another value is enough.
+    let path = directory.path().join("data-129");
+    let writable = File::options().write(true).open(path).unwrap();
+    writable.write_all_at(b"x", 70 * BLOCK_U64).unwrap();
+    let changed = build_from_start(&file, 129).unwrap();
+    assert_ne!(changed.superblock.salt, tree.superblock.salt);
 }
 
 #[test]
@@ -262,4 +271,18 @@ fn an_image_that_shrank_is_a_read_error() {
             "{size} bytes: {result:?}"
         );
     }
+}
+
+#[test]
+fn trees_of_nothing_and_salts_without_room_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, _) = data(directory.path(), 1);
+    let tree = |blocks, salt: usize| hash_tree(&file, blocks, &vec![1; salt], [0; 16]);
+    assert!(matches!(tree(0, 32), Err(VerityError::Empty)));
+    assert!(matches!(
+        tree(1, 257),
+        Err(VerityError::SaltSize { size: 257 })
+    ));
+    assert_eq!(tree(1, 256).unwrap().to_bytes().len(), BLOCK);
+    assert!(matches!(tree(2, 32), Err(VerityError::Read { .. })));
 }

@@ -2,19 +2,31 @@
 
 use std::fs::File;
 
-use super::hash::{BlockHasher, Blocks, HASHES_PER_BLOCK, children, on_all_cores, read_blocks};
+use sha2::{Digest, Sha256};
+
+use super::hash::{BlockHasher, Blocks, HASHES_PER_BLOCK, children, read_blocks};
 use super::{Superblock, VerityError};
+use crate::checksum::Checksums;
 use crate::limits::BLOCK;
+use crate::parallel::on_all_cores;
 use crate::progress::{Counter, Stage};
-use crate::signature::{Hash, sha256};
+use crate::signature::Hash;
 
 /// A tree with what is needed to use it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Tree {
-    pub superblock: Superblock,
+pub struct HashTree {
+    pub(crate) superblock: Superblock,
+    /// Hash of the first tree block, or, if there is one data block, of that.
     pub root_hash: Hash,
     /// The tree blocks in the order of the file; empty for one data block.
-    pub blocks: Vec<u8>,
+    pub(super) blocks: Vec<u8>,
+}
+
+impl HashTree {
+    /// What comes after the data: superblock and tree, in blocks of 4096 bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        [self.superblock.encode().as_slice(), &self.blocks].concat()
+    }
 }
 
 /// Number of blocks of each level of the tree over `data_blocks`, the level above the data first.
@@ -35,30 +47,58 @@ pub(crate) fn tree_blocks(data_blocks: u64) -> u64 {
 
 /// Builds the tree over the `data_blocks` blocks of `file` that begin at `offset` in bytes.
 ///
-/// Salt and uuid are derived from the content, so that equal images get equal trees and different
-/// images different salts. A salt does not have to be secret.
-///
-/// The bytes are counted in the second of the two passes.
+/// Salt and uuid are derived from the content, so that equal images get equal trees, and images
+/// that differ get different salts. A salt does not have to be secret; it keeps hashes that somebody
+/// computed for one image from being of use for another. The checksums it is derived from
+/// cost a fraction of a second pass with SHA-256, and the archive needs them anyway.
 pub(crate) fn build(
     file: &File,
     offset: u64,
     data_blocks: u64,
+    checksums: &Checksums,
     counter: &Counter<'_>,
-) -> Result<Tree, VerityError> {
+) -> Result<HashTree, VerityError> {
+    let derive = |purpose: &str| {
+        let mut content = Sha256::new_with_prefix(purpose);
+        content.update(data_blocks.to_le_bytes());
+        for piece in &checksums.pieces {
+            content.update(piece.to_le_bytes());
+        }
+        Hash::from(content.finalize())
+    };
+    let salt = derive("northstar verity salt").to_vec();
+    let seed = u128::from_be_bytes(first_half(&derive("northstar verity uuid")));
     let data = Data {
         file,
         offset,
         blocks: data_blocks,
     };
-    let silent = Counter::new(None, Stage::HashTree, 0);
-    let unsalted = build_salted(data, Vec::new(), [0; 16], &silent)?;
-    let derive = |purpose: &str| {
-        let count = data_blocks.to_le_bytes();
-        sha256(&[purpose.as_bytes(), &count, &unsalted.root_hash].concat())
-    };
-    let salt = derive("northstar verity salt").to_vec();
-    let seed = u128::from_be_bytes(first_half(&derive("northstar verity uuid")));
     build_salted(data, salt, custom_uuid(seed), counter)
+}
+
+/// Builds the tree over the first `data_blocks` blocks of `file`, on all cores, with a given salt of
+/// at most [`SALT_LIMIT`](super::SALT_LIMIT) bytes and a given uuid, which nothing depends on.
+///
+/// The result is that of `veritysetup format` with the same salt, block by block.
+pub fn hash_tree(
+    file: &File,
+    data_blocks: u64,
+    salt: &[u8],
+    uuid: [u8; 16],
+) -> Result<HashTree, VerityError> {
+    if salt.len() > super::SALT_LIMIT {
+        return Err(VerityError::SaltSize { size: salt.len() });
+    }
+    if data_blocks == 0 {
+        return Err(VerityError::Empty);
+    }
+    let data = Data {
+        file,
+        offset: 0,
+        blocks: data_blocks,
+    };
+    let counter = Counter::new(None, Stage::HashTree, 0);
+    build_salted(data, salt.to_vec(), uuid, &counter)
 }
 
 /// The blocks that a tree is built over.
@@ -90,7 +130,7 @@ fn build_salted(
     salt: Vec<u8>,
     uuid: [u8; 16],
     counter: &Counter<'_>,
-) -> Result<Tree, VerityError> {
+) -> Result<HashTree, VerityError> {
     let data_blocks = data.blocks;
     let hasher = BlockHasher::new(&salt);
     let levels = levels(data_blocks);
@@ -101,7 +141,8 @@ fn build_salted(
             (hasher.hash(&block), Vec::new())
         }
         Some(&bottom) => {
-            let bottom = on_all_cores(bottom, |index, buffer| {
+            let begin = || Ok(Blocks::default());
+            let bottom = on_all_cores(bottom, begin, |buffer, index| {
                 let (first, count) = children(index, data_blocks);
                 read_blocks(data.file, data.offset, first, count, buffer)?;
                 counter.add(buffer.len() as u64);
@@ -110,7 +151,7 @@ fn build_salted(
             above(&hasher, bottom.concat())
         }
     };
-    Ok(Tree {
+    Ok(HashTree {
         superblock: Superblock {
             uuid,
             data_blocks,

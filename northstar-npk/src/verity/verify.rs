@@ -2,11 +2,12 @@
 
 use std::fs::File;
 
-use super::hash::{BlockHasher, Blocks, HASHES_PER_BLOCK, children, on_all_cores, read_blocks};
+use super::hash::{BlockHasher, Blocks, HASHES_PER_BLOCK, children, read_blocks};
 use super::tree::levels;
 use super::{Verity, VerityError};
 use crate::limits::BLOCK;
 use crate::package::Image;
+use crate::parallel::on_all_cores;
 use crate::progress::{Counter, Stage};
 use crate::signature::Hash;
 
@@ -101,7 +102,8 @@ impl Check<'_> {
 
     /// Checks the data and the tree level above it; returns the hashes of the level's blocks.
     fn bottom_level(&self, start: u64, blocks: u64) -> Result<Vec<Hash>, VerityError> {
-        on_all_cores(blocks, |index, buffer| {
+        let begin = || Ok(Blocks::default());
+        on_all_cores(blocks, begin, |buffer, index| {
             let (first, count) = children(index, self.data_blocks);
             self.read(first, count, buffer)?;
             self.counter.add(buffer.len() as u64);
