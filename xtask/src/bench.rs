@@ -28,6 +28,9 @@ pub struct Arguments {
     /// Number of starts.
     #[arg(long, default_value_t = 100)]
     starts: usize,
+    /// Measure only this.
+    #[arg(long)]
+    only: Option<Part>,
     /// Number of launches.
     #[arg(long, default_value_t = 5)]
     launches: usize,
@@ -39,7 +42,16 @@ pub struct Arguments {
     json: Option<PathBuf>,
 }
 
-/// Measures and prints a table.
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Packing, hash trees and loading, always on this machine.
+    Pack,
+    /// Starts and mounts.
+    Daemon,
+}
+
+/// Measures and prints tables.
 ///
 /// # Errors
 /// Something does not build, boot, mount or start.
@@ -47,20 +59,45 @@ pub fn main(arguments: Arguments) -> Result<ExitCode> {
     let virtual_machine = if arguments.host { &[] } else { packages::VM };
     arguments
         .packages
-        .require(&[packages::BUILD, virtual_machine])?;
+        .require(&[packages::BUILD, packages::TEST, virtual_machine])?;
     let workspace = Workspace::locate()?;
+    if arguments.only != Some(Part::Daemon) {
+        pack(&workspace)?;
+    }
+    match arguments.only {
+        Some(Part::Pack) => Ok(ExitCode::SUCCESS),
+        _ => daemon(&workspace, arguments),
+    }
+}
+
+/// Packing needs neither root nor a kernel of its own, and an emulated processor would measure the emulation.
+fn pack(workspace: &Workspace) -> Result<()> {
+    let scratch = workspace.scratch("bench");
+    fs::create_dir_all(&scratch).with_context(|| format!("cannot create {}", scratch.display()))?;
+    let programs = Programs::build(workspace, &["northstar-bench"], true)?;
+    let json = scratch.join("pack.json");
+    let mut command = programs.command("northstar-bench")?;
+    command.arg("pack").arg("--scratch").arg(&scratch);
+    command.arg("--json").arg(&json);
+    process::run(&mut command)?;
+    println!("\nevery value is in {}\n", json.display());
+    Ok(())
+}
+
+/// Starts and mounts.
+fn daemon(workspace: &Workspace, arguments: Arguments) -> Result<ExitCode> {
     let scratch = workspace.scratch("bench");
     let programs = Programs::build(
-        &workspace,
+        workspace,
         &["northstar-runtime", "northstar-bench", "sextant"],
         true,
     )?;
-    let noop = Programs::build_static(&workspace, &["noop".to_owned()])?;
+    let noop = Programs::build_static(workspace, &["noop".to_owned()])?;
     let start_repository = scratch.join("start");
-    examples::pack(&workspace, &["noop".to_owned()], &start_repository)?;
+    examples::pack(workspace, &["noop".to_owned()], &start_repository)?;
     let mount_repository = scratch.join(format!("mount-{}", arguments.count));
     pack_many(
-        &workspace,
+        workspace,
         &programs,
         noop.path("noop")?,
         arguments.count,
@@ -69,6 +106,7 @@ pub fn main(arguments: Arguments) -> Result<ExitCode> {
 
     let json = arguments.json.unwrap_or_else(|| scratch.join("bench.json"));
     let command = |mut command: Command, integrity: &str, json: &Path| {
+        command.arg("daemon");
         command.arg("--northstar").arg(programs.path("northstar")?);
         command.arg("--noop").arg(noop.path("noop")?);
         command.arg("--start-repository").arg(&start_repository);
@@ -92,7 +130,7 @@ pub fn main(arguments: Arguments) -> Result<ExitCode> {
         )?)?;
     } else {
         let results = scratch.join("results");
-        let mut guest = Guest::prepare(&workspace)?;
+        let mut guest = Guest::prepare(workspace)?;
         guest.timeout = Duration::from_secs(3600);
         guest.out = Some(results.clone());
         let inside = Path::new(vm::OUT).join("bench.json");

@@ -1,14 +1,19 @@
-//! Measures the daemon the way a client sees it, over the console:
+//! Measures the daemon the way a client sees it, over the console, and the making and loading of packages.
+//!
+//! `daemon`:
 //!
 //! - start: how long a mounted container that does nothing takes from the request to the answer, which is sent after
 //!   execve, and to the notification of its end; next to it the same program without a container;
 //! - mount: how long a daemon takes from its launch until a number of signed packages are mounted.
+//!
+//! `pack`: packing a tree, building a hash tree, and opening packages; the first two next to the established programs.
 //!
 //! Prints a table, and writes every single value to a JSON file. A figure without its spread and without the machine
 //! it was taken on says little, so both are in there.
 
 mod daemon;
 mod mount;
+mod pack;
 mod report;
 mod start;
 mod statistics;
@@ -18,8 +23,15 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::{Context, Result};
 use clap::Parser;
 
-/// Measure the start of containers and the mounting of packages.
+/// Measure the daemon, or the making of packages.
 #[derive(Debug, Parser)]
+enum Command {
+    Daemon(Arguments),
+    Pack(pack::Arguments),
+}
+
+/// Measure the start of containers and the mounting of packages.
+#[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The daemon.
     #[arg(long)]
@@ -51,21 +63,34 @@ pub struct Arguments {
 }
 
 fn main() -> Result<ExitCode> {
-    let arguments = Arguments::parse();
+    let (about, measures, json) = match Command::parse() {
+        Command::Daemon(arguments) => {
+            let about = format!("integrity {}", arguments.integrity);
+            (about, daemon(&arguments)?, arguments.json)
+        }
+        Command::Pack(arguments) => {
+            let about = "packages".to_owned();
+            (about, pack::measure(&arguments)?, arguments.json)
+        }
+    };
+    let report = report::Report::new(about, measures);
+    print!("{report}");
+    report.write(&json)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn daemon(arguments: &Arguments) -> Result<Vec<statistics::Measure>> {
     // One thread: the client must not compete with the daemon for more than one processor.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let mut measures = runtime
-        .block_on(start::measure(&arguments))
+        .block_on(start::measure(arguments))
         .context("start")?;
     measures.extend(
         runtime
-            .block_on(mount::measure(&arguments))
+            .block_on(mount::measure(arguments))
             .context("mount")?,
     );
-    let report = report::Report::new(&arguments, measures);
-    print!("{report}");
-    report.write(&arguments.json)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(measures)
 }

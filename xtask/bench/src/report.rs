@@ -5,10 +5,7 @@ use std::{fmt, fs, path::Path};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::{
-    Arguments,
-    statistics::{Measure, Summary},
-};
+use crate::statistics::{Measure, Summary};
 
 /// Everything that is known about one run.
 #[derive(Debug, Serialize)]
@@ -17,14 +14,15 @@ pub struct Report {
     processor: String,
     processors: usize,
     virtual_machine: bool,
-    integrity: String,
+    /// What was measured.
+    about: String,
     /// All in milliseconds.
     measures: Vec<Measure>,
 }
 
 impl Report {
     /// Adds what is known about this machine.
-    pub fn new(arguments: &Arguments, measures: Vec<Measure>) -> Self {
+    pub fn new(about: String, measures: Vec<Measure>) -> Self {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         let information = read("/proc/cpuinfo");
         let processor = information
@@ -36,7 +34,7 @@ impl Report {
             processor: processor.to_owned(),
             processors: std::thread::available_parallelism().map_or(1, usize::from),
             virtual_machine: information.contains("hypervisor"),
-            integrity: arguments.integrity.clone(),
+            about,
             measures,
         }
     }
@@ -61,8 +59,8 @@ impl fmt::Display for Report {
         };
         writeln!(
             f,
-            "Linux {} on {} x {} ({machine}), integrity {}; milliseconds\n",
-            self.kernel, self.processors, self.processor, self.integrity
+            "Linux {} on {} x {} ({machine}), {}; milliseconds\n",
+            self.kernel, self.processors, self.processor, self.about
         )?;
         let heads = ["runs", "min", "p10", "median", "p90", "max"];
         write!(f, "{:44}", "")?;

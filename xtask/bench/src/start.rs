@@ -7,10 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use futures::StreamExt;
-use northstar_client::{
-    Client, Notifications,
-    api::Notification,
-};
+use northstar_client::{Client, Notifications, api::Notification};
 use northstar_manifest::Container;
 
 use crate::{Arguments, daemon::Daemon, statistics::Measure};
@@ -70,10 +67,7 @@ async fn start(
             .context("the connection ended")??
         {
             Notification::Exit(ended, status) if ended == *container => {
-                ensure!(
-                    status.is_success(),
-                    "noop ended with {status:?}"
-                );
+                ensure!(status.is_success(), "noop ended with {status:?}");
                 return Ok((executed, begin.elapsed()));
             }
             Notification::Started(_) => {}
