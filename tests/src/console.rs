@@ -56,6 +56,11 @@ impl Console {
         self.request(&json!({"start": {"container": container, "init": null, "arguments": [], "environment": {}}}))
     }
 
+    /// Asks for the start of a container and does not wait for the answer.
+    pub fn begin_start(&mut self, container: &str) {
+        self.send(&json!({"request": {"start": {"container": container, "init": null, "arguments": [], "environment": {}}}}));
+    }
+
     /// Starts a container and asserts that it runs.
     ///
     /// # Panics

@@ -175,6 +175,12 @@ impl Site {
         Daemon::start(self, &[])
     }
 
+    /// Starts the daemon through a command that executes its remaining arguments.
+    #[must_use]
+    pub fn start_through(&self, launcher: &[&str]) -> Daemon {
+        Daemon::start(self, launcher)
+    }
+
     /// Starts the daemon in a mount namespace where `/dev/mapper` is empty, which is what a kernel without device
     /// mapper looks like.
     #[must_use]

@@ -44,6 +44,7 @@ pub fn run(words: &[&str]) -> Answer {
         ["mounts"] => print!("{}", fs::read_to_string("/proc/self/mountinfo")?),
         ["descriptors"] => descriptors()?,
         ["environment"] => environment(),
+        ["directory"] => println!("directory {}", env::current_dir()?.display()),
         ["read-tree", directory] => read_tree(Path::new(directory))?,
         ["list", directory] => list(Path::new(directory))?,
         ["orphan"] => orphan()?,

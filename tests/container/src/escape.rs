@@ -4,16 +4,17 @@ use std::{
     fs::{self, File, OpenOptions},
     io,
     os::{fd::AsRawFd, unix::fs::OpenOptionsExt},
-    path::Path,
     process::Command,
 };
 
 use nix::{
     errno::Errno,
     fcntl::OFlag,
-    mount::{MsFlags, mount},
+    mount::{MsFlags, mount, umount},
+    sched::{CloneFlags, unshare},
     sys::signal::{SigSet, Signal, kill},
-    unistd::{Pid, chroot, fchdir},
+    sys::stat::Mode,
+    unistd::{Pid, chdir, chroot, fchdir, mkdir},
 };
 use northstar_sys::attempt::{Argument, Entrance, Outcome, attempt};
 
@@ -33,8 +34,8 @@ pub fn run(words: &[&str]) -> Answer {
             step("attach", nix::sys::ptrace::attach(Pid::from_raw(1)));
             crate::wait();
         }
-        ["execute", program] => {
-            let status = Command::new(program).status();
+        ["execute", program, arguments @ ..] => {
+            let status = Command::new(program).args(arguments).status();
             report(program, status.map(|status| status.to_string()))?;
         }
         ["call-delete-module", name] => delete_module(name)?,
@@ -54,40 +55,20 @@ fn step<T>(name: &str, result: nix::Result<T>) {
 /// chroot(2) keeps the working directory: with a descriptor of a directory outside of the new root one can go there,
 /// and then up, because `..` stops at the root alone.
 fn chroot_escape() -> io::Result<()> {
-    for round in ["once", "with a new mount namespace"] {
-        if round != "once" {
-            let flags = nix::sched::CloneFlags::CLONE_NEWNS;
-            step("unshare", nix::sched::unshare(flags));
-        }
-        let outside = File::open("/")?;
-        step(
-            "mkdir",
-            nix::unistd::mkdir("/tmp/jail", nix::sys::stat::Mode::S_IRWXU),
-        );
-        step("chroot", chroot("/tmp/jail"));
-        step("fchdir", fchdir(&outside));
-        for _ in 0..64 {
-            // A step too many changes nothing.
-            let _ = nix::unistd::chdir("..");
-        }
-        step("chroot up", chroot("."));
-        step("chdir", nix::unistd::chdir("/"));
-        for canary in ["/etc/os-release", "/host-canary", "/tmp/host-canary"] {
-            println!(
-                "{canary} {}",
-                if Path::new(canary).exists() {
-                    "found"
-                } else {
-                    "absent"
-                }
-            );
-        }
-        let mut names: Vec<String> = fs::read_dir("/")?
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .collect();
-        names.sort();
-        println!("root {}", names.join(" "));
+    let outside = File::open("/")?;
+    step("mkdir", mkdir("/tmp/jail", Mode::S_IRWXU));
+    step("chroot", chroot("/tmp/jail"));
+    step("fchdir", fchdir(&outside));
+    for _ in 0..64 {
+        // A step too many changes nothing.
+        chdir("..")?;
     }
+    step("chroot up", chroot("."));
+    let mut names: Vec<String> = fs::read_dir(".")?
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    println!("root {}", names.join(" "));
     Ok(())
 }
 
@@ -114,28 +95,38 @@ fn overwrite(path: &str) -> io::Result<()> {
     )
 }
 
-/// A hierarchy of control groups whose `release_agent` the kernel would run on the host.
+/// A hierarchy of control groups whose `release_agent` the kernel would run on the host, first as the user that this
+/// is, then as the one who has everything in a user namespace of its own.
 fn release_agent() -> io::Result<()> {
-    for (kind, options) in [
-        ("cgroup", Some("memory")),
-        ("cgroup", Some("rdma")),
-        ("cgroup", Some("none,name=escape")),
-        ("cgroup2", None),
-    ] {
-        let name = format!("{kind} {}", options.unwrap_or("unified"));
-        let place = "/tmp";
-        let mounted = mount(Some("escape"), place, Some(kind), MsFlags::empty(), options);
-        step(&format!("mount {name}"), mounted);
-        if mounted.is_ok() {
-            for file in ["release_agent", "notify_on_release", "cgroup.procs"] {
-                let written = fs::write(format!("{place}/{file}"), "/tmp/agent");
-                report(
-                    &format!("{name} {file}"),
-                    written.map(|()| "written".into()),
-                )?;
-            }
-            step(&format!("umount {name}"), nix::mount::umount(place));
+    for flags in [None, Some(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWCGROUP)] {
+        if let Some(flags) = flags {
+            step("unshare", unshare(flags));
         }
+        for (kind, options) in [
+            ("cgroup", Some("memory")),
+            ("cgroup", Some("rdma")),
+            ("cgroup", Some("none,name=escape")),
+            ("cgroup2", None),
+        ] {
+            hierarchy(kind, options)?;
+        }
+    }
+    Ok(())
+}
+
+fn hierarchy(kind: &str, options: Option<&str>) -> io::Result<()> {
+    let name = format!("{kind} {}", options.unwrap_or("unified"));
+    let place = "/tmp";
+    let mounted = mount(Some("escape"), place, Some(kind), MsFlags::empty(), options);
+    step(&format!("mount {name}"), mounted);
+    if mounted.is_ok() {
+        for file in ["release_agent", "notify_on_release", "cgroup.procs"] {
+            let opened = OpenOptions::new().write(true).open(format!("{place}/{file}"));
+            step(&format!("write {name} {file}"), opened.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0))));
+        }
+        let made = mkdir("/tmp/group", Mode::S_IRWXU);
+        step(&format!("mkdir {name}"), made);
+        umount(place)?;
     }
     Ok(())
 }
