@@ -22,6 +22,7 @@ use crate::{
     connect::{self, Greeted},
     connection::{self, Ended, Jobs, Stage},
     install::Body,
+    notifications::{Follower, Publisher},
 };
 
 /// Requests that wait for the connection. Callers wait for a place; the number only saves wake-ups.
@@ -85,24 +86,34 @@ impl Client {
     ///
     /// If it cannot be reached, refuses the client, or takes longer than the timeout.
     pub async fn connect(endpoint: &Endpoint, options: Options) -> Result<Client, ConnectError> {
+        Client::connect_and_follow(endpoint, options, None).await
+    }
+
+    /// As [`Client::connect`], with `follower` for the events.
+    pub(crate) async fn connect_and_follow(
+        endpoint: &Endpoint,
+        options: Options,
+        follower: Option<Follower>,
+    ) -> Result<Client, ConnectError> {
         let timeout = options.timeout;
+        let plain = Options {
+            extensions: None,
+            ..options.clone()
+        };
         connect::within(timeout, async {
             let stream = connect::open(endpoint, options.tls.as_ref()).await?;
-            let plain = Options {
-                extensions: None,
-                ..options.clone()
-            };
             let asked = options.extensions.is_some();
-            match Client::from_stream(stream, options).await {
+            match connect::handshake(stream, &options).await {
                 // A server that cannot read what it does not know closes without a word.
                 Err(ConnectError::Closed) if asked => {
                     let stream = connect::open(endpoint, plain.tls.as_ref()).await?;
-                    Client::from_stream(stream, plain).await
+                    connect::handshake(stream, &plain).await
                 }
                 other => other,
             }
         })
         .await
+        .map(|greeted| Client::run(greeted, &plain, follower))
     }
 
     /// Takes the console that a container finds in `NORTHSTAR_CONSOLE`. This works once in a process.
@@ -125,10 +136,21 @@ impl Client {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let (reader, mut writer) = tokio::io::split(stream);
-        let handshake = connect::handshake(reader, &mut writer, &options);
-        let Greeted { reader, granted } = connect::within(options.timeout, handshake).await?;
+        let handshake = connect::handshake(stream, &options);
+        let greeted = connect::within(options.timeout, handshake).await?;
+        Ok(Client::run(greeted, &options, None))
+    }
 
+    /// Starts the task of a connection.
+    fn run<S>(greeted: Greeted<S>, options: &Options, follower: Option<Follower>) -> Client
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let Greeted {
+            reader,
+            writer,
+            granted,
+        } = greeted;
         let (jobs, jobs_out) = mpsc::channel(QUEUE);
         let (urgent, urgent_out) = mpsc::channel(QUEUE);
         let (published, first) = broadcast::channel(options.notifications.unwrap_or(0).max(1));
@@ -139,8 +161,12 @@ impl Client {
             urgent: urgent_out,
             places: places(granted.as_deref()),
         };
+        let publisher = Publisher {
+            everybody: published,
+            follower,
+        };
         tokio::spawn(connection::run(
-            reader, writer, jobs_out, published, ended_in,
+            reader, writer, jobs_out, publisher, ended_in,
         ));
         let shared = Shared {
             jobs,
@@ -151,10 +177,10 @@ impl Client {
             events,
             first: Mutex::new(Some(first)),
         };
-        Ok(Client {
+        Client {
             shared: Arc::new(shared),
             timeout: options.request_timeout,
-        })
+        }
     }
 
     /// The same connection with another limit for the time of a request; `None` for no limit.

@@ -9,7 +9,7 @@ use northstar_api::{
     codec::{self, CodecError, LineSplitter, MAX_RESPONSE_SIZE},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf},
     net::{TcpStream, UnixStream},
     time,
 };
@@ -82,21 +82,18 @@ pub(crate) fn from_env() -> Result<UnixStream, EnvironmentError> {
 }
 
 /// A connection after the handshake.
-pub(crate) struct Greeted<R> {
-    pub(crate) reader: FramedRead<R, LineSplitter>,
+pub(crate) struct Greeted<S> {
+    pub(crate) reader: FramedRead<ReadHalf<S>, LineSplitter>,
+    pub(crate) writer: WriteHalf<S>,
     pub(crate) granted: Option<Box<Granted>>,
 }
 
 /// Sends `connect` and waits for the answer.
-pub(crate) async fn handshake<R, W>(
-    reader: R,
-    writer: &mut W,
-    options: &Options,
-) -> Result<Greeted<R>, ConnectError>
+pub(crate) async fn handshake<S>(stream: S, options: &Options) -> Result<Greeted<S>, ConnectError>
 where
-    R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin,
 {
+    let (reader, mut writer) = tokio::io::split(stream);
     let connect = Connect {
         extensions: options.extensions.clone().map(Box::new),
         ..Connect::new(options.notifications.is_some())
@@ -118,7 +115,11 @@ where
         None => return Err(sent.err().unwrap_or(ConnectError::Closed)),
     };
     match codec::decode(&line)? {
-        Message::ConnectAck(ConnectAck(granted)) => Ok(Greeted { reader, granted }),
+        Message::ConnectAck(ConnectAck(granted)) => Ok(Greeted {
+            reader,
+            writer,
+            granted,
+        }),
         Message::ConnectNack(nack) => Err(nack.into()),
         _ => Err(ConnectError::Unexpected),
     }

@@ -24,12 +24,12 @@ use northstar_api::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
-    sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
     time,
 };
 use tokio_util::codec::FramedRead;
 
-use crate::{Answer, Disconnected, Event, install::Body, reading};
+use crate::{Answer, Disconnected, install::Body, notifications::Publisher, reading};
 
 /// How long an answer is waited for after writing has failed.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -83,7 +83,7 @@ pub(crate) async fn run<R, W>(
     reader: FramedRead<R, LineSplitter>,
     writer: W,
     jobs: Jobs,
-    events: broadcast::Sender<Event>,
+    publisher: Publisher,
     ended: watch::Sender<Option<Arc<Disconnected>>>,
 ) where
     R: AsyncRead + Unpin,
@@ -100,7 +100,7 @@ pub(crate) async fn run<R, W>(
         urgent_place: Arc::new(Semaphore::new(1)),
         urgent: jobs.urgent,
     };
-    let mut reading = pin!(reading::run(reader, pending_out, events));
+    let mut reading = pin!(reading::run(reader, pending_out, publisher));
     let reason = tokio::select! {
         reason = &mut reading => Some(reason),
         reason = writing.run() => match reason {

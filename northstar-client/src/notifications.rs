@@ -3,6 +3,10 @@
 use std::{
     fmt,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -12,7 +16,10 @@ use futures::{
 };
 use northstar_api::Notification;
 use thiserror::Error;
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::sync::{
+    broadcast::{self, Receiver, error::RecvError},
+    mpsc::{self, error::TrySendError},
+};
 
 /// A notification and its number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +28,71 @@ pub struct Event {
     pub sequence: Option<u64>,
     /// What happened.
     pub notification: Notification,
+}
+
+/// Where the notifications of a connection go.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    /// For readers that are told how much they missed.
+    pub(crate) everybody: broadcast::Sender<Event>,
+    /// For the one that asks the server again for what it missed.
+    pub(crate) follower: Option<Follower>,
+}
+
+/// The writing end of [`followed`].
+#[derive(Debug)]
+pub(crate) struct Follower {
+    queue: mpsc::Sender<Event>,
+    overflown: Arc<AtomicBool>,
+}
+
+/// The reading end of [`followed`].
+#[derive(Debug)]
+pub(crate) struct Followed {
+    queue: mpsc::Receiver<Event>,
+    overflown: Arc<AtomicBool>,
+}
+
+/// A queue that keeps its first `size` events when it overflows, and ends then: what follows can be asked for again, and
+/// each time the reader gets further.
+pub(crate) fn followed(size: usize) -> (Follower, Followed) {
+    let (queue_in, queue) = mpsc::channel(size.max(1));
+    let overflown = Arc::<AtomicBool>::default();
+    let follower = Follower {
+        queue: queue_in,
+        overflown: Arc::clone(&overflown),
+    };
+    (follower, Followed { queue, overflown })
+}
+
+impl Publisher {
+    /// Hands an event to everybody who listens. Waits for nobody.
+    pub(crate) fn publish(&mut self, event: Event) {
+        if let Some(follower) = &self.follower {
+            match follower.queue.try_send(event.clone()) {
+                Ok(()) => {}
+                Err(error) => {
+                    let full = matches!(error, TrySendError::Full(_));
+                    follower.overflown.store(full, Ordering::Release);
+                    self.follower = None;
+                }
+            }
+        }
+        // Nobody may be listening.
+        let _ = self.everybody.send(event);
+    }
+}
+
+impl Followed {
+    /// The next event; `None` at the end of the connection or of the queue.
+    pub(crate) async fn next(&mut self) -> Option<Event> {
+        self.queue.recv().await
+    }
+
+    /// Whether the queue ended because it was full.
+    pub(crate) fn is_overflown(&self) -> bool {
+        self.overflown.load(Ordering::Acquire)
+    }
 }
 
 /// Stream of the notifications of a connection. It ends when the connection does.

@@ -11,19 +11,16 @@ use northstar_api::{
     Envelope, Message, Progress, Response,
     codec::{self, LineSplitter},
 };
-use tokio::{
-    io::AsyncRead,
-    sync::{broadcast, mpsc},
-};
+use tokio::{io::AsyncRead, sync::mpsc};
 use tokio_util::codec::FramedRead;
 
-use crate::{Answer, Disconnected, Event, connection::Pending};
+use crate::{Answer, Disconnected, Event, connection::Pending, notifications::Publisher};
 
 /// Reads until the connection ends and says why.
 pub(crate) async fn run<R: AsyncRead + Unpin>(
     mut reader: FramedRead<R, LineSplitter>,
     pending: mpsc::UnboundedReceiver<Pending>,
-    events: broadcast::Sender<Event>,
+    mut publisher: Publisher,
 ) -> Disconnected {
     let mut waiting = Waiting::new(pending);
     loop {
@@ -42,8 +39,7 @@ pub(crate) async fn run<R: AsyncRead + Unpin>(
         };
         let done = match message {
             Message::Notification(notification) => {
-                // Nobody may be listening.
-                let _ = events.send(Event {
+                publisher.publish(Event {
                     sequence,
                     notification,
                 });

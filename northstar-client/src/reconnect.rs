@@ -16,10 +16,13 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{Backoff, Client, ConnectError, Disconnected, Endpoint, Event, Options, RequestError};
+use crate::{
+    Backoff, Client, ConnectError, Disconnected, Endpoint, Event, Options, RequestError,
+    notifications::{Followed, followed},
+};
 
-/// Happenings that wait for their reader. While they are as many as this, nothing is read from the connection; what
-/// the server or the connection lose then is asked for again.
+/// Happenings that wait for their reader, beside the notifications that [`Options::notifications`] allows to wait. What
+/// does not fit is asked for again.
 const BUFFER: usize = 64;
 
 /// A connection that is made again whenever it is lost, and a [`Stream`] of what happens on it.
@@ -165,11 +168,14 @@ impl Handle {
     /// [`RequestError::Closed`] if the [`Reconnecting`] is gone.
     pub async fn client(&self) -> Result<Client, RequestError> {
         let mut current = self.0.clone();
+        let gone = || RequestError::Closed(Arc::new(Disconnected::Aborted));
+        // What the last task has left behind is no connection that comes back.
+        current.has_changed().map_err(|_| gone())?;
         let client = current.wait_for(Option::is_some).await;
         client
             .ok()
             .and_then(|client| client.clone())
-            .ok_or_else(|| RequestError::Closed(Arc::new(Disconnected::Aborted)))
+            .ok_or_else(gone)
     }
 
     /// Does `request`, and does it again on the next connection if the connection is lost meanwhile. So it may be done more
@@ -238,13 +244,15 @@ impl Link {
         }
         let begun = Instant::now();
         let pause = self.backoff.pause(failures);
-        match Client::connect(&self.endpoint, options).await {
+        let (follower, followed) = followed(options.notifications.unwrap_or(1));
+        let follower = options.notifications.map(|_| follower);
+        match Client::connect_and_follow(&self.endpoint, options, follower).await {
             Err(error) => {
                 let error = Arc::new(error);
                 self.tell(Happening::Unreachable { error, pause }).await?;
             }
             Ok(client) => {
-                let left = self.follow(&client).await;
+                let left = self.follow(&client, followed).await;
                 self.current.send_replace(None);
                 if let Left::Behind = left? {
                     return Ok(0);
@@ -261,7 +269,7 @@ impl Link {
         Ok(failures.saturating_add(1))
     }
 
-    async fn follow(&mut self, client: &Client) -> Result<Left, Gone> {
+    async fn follow(&mut self, client: &Client, mut followed: Followed) -> Result<Left, Gone> {
         let mut events = client.receiver();
         let gap = self.resume(client);
         self.current.send_replace(Some(client.clone()));
@@ -271,12 +279,21 @@ impl Link {
         if let Some(gap) = gap {
             self.tell(Happening::Gap(gap)).await?;
         }
-        let numbered = client.has(Extension::Sequence);
+        if client.has(Extension::Sequence) {
+            drop(events);
+            while let Some(event) = followed.next().await {
+                self.event(event).await?;
+            }
+            return Ok(match followed.is_overflown() {
+                true => Left::Behind,
+                false => Left::Disconnected,
+            });
+        }
+        drop(followed);
         loop {
             match events.recv().await {
                 Ok(event) => self.event(event).await?,
                 Err(RecvError::Closed) => return Ok(Left::Disconnected),
-                Err(RecvError::Lagged(_)) if numbered => return Ok(Left::Behind),
                 Err(RecvError::Lagged(count)) => {
                     self.tell(Happening::Gap(Gap::Missed { count })).await?;
                 }
@@ -286,9 +303,7 @@ impl Link {
 
     /// Compares where events go on with where they were lost.
     fn resume(&mut self, client: &Client) -> Option<Gap> {
-        if self.options.notifications.is_none() {
-            return None;
-        }
+        self.options.notifications?;
         let lost = std::mem::replace(&mut self.lost, true);
         let granted = client
             .granted()

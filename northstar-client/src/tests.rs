@@ -1,6 +1,10 @@
-//! The client against a scripted peer.
+//! The client against a server that the tests play.
 
+mod cancelling;
 mod connecting;
+mod extensions;
 mod installing;
 mod peer;
+mod reconnecting;
 mod requests;
+mod tls;

@@ -49,6 +49,11 @@ impl Peer {
             .unwrap();
     }
 
+    /// As `say`, to a client that may have closed.
+    pub async fn say_if_open(&mut self, line: &str) {
+        let _ = self.0.write_all(format!("{line}\n").as_bytes()).await;
+    }
+
     /// Reads until the client closes and returns the number of bytes.
     pub async fn drain(&mut self) -> usize {
         let mut rest = Vec::new();
@@ -76,6 +81,27 @@ pub async fn connected(notifications: Option<usize>) -> (Client, Peer) {
         notifications,
         ..Options::default()
     };
+    let (client, ()) = tokio::join!(Client::from_stream(ours, options), serve);
+    (client.unwrap(), peer)
+}
+
+/// What a server grants with these extensions, as a line.
+pub fn granted(extensions: &str, instance: &str, sequence: u64, resumed: bool) -> String {
+    format!(
+        r#"{{"connect_ack":{{"extensions":[{extensions}],"instance":"{instance}","sequence":{sequence},"resumed":{resumed},"limits":{{"max_pending_requests":3}}}}}}"#
+    )
+}
+
+/// A client that asked for everything and got `extensions`, with its peer.
+pub async fn extended(extensions: &str) -> (Client, Peer) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let mut peer = Peer::new(theirs);
+    let serve = async {
+        let connect = r#"{"connect":{"version":"0.9.2","subscribe_notifications":true,"extensions":{"ids":true,"jobs":true,"sequence":true,"details":true}}}"#;
+        assert_eq!(peer.line().await, connect);
+        peer.say(&granted(extensions, "1a", 7, false)).await;
+    };
+    let options = Options::extended().with_notifications(8);
     let (client, ()) = tokio::join!(Client::from_stream(ours, options), serve);
     (client.unwrap(), peer)
 }
