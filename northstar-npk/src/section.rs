@@ -31,6 +31,10 @@ impl Read for Section<'_> {
             .unwrap_or(usize::MAX)
             .min(buffer.len());
         let buffer = buffer.get_mut(..wanted).unwrap_or_default();
+        // A seek may go anywhere; beyond the end nothing is added to the position any more.
+        if buffer.is_empty() {
+            return Ok(0);
+        }
         let read = self.file.read_at(buffer, self.start + self.position)?;
         self.position += read as u64;
         Ok(read)
