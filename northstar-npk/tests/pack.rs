@@ -186,6 +186,100 @@ fn the_same_input_gives_the_same_bytes() {
     }
 }
 
+/// Makes one tree, with its files in one order or the other.
+fn copy_of_a_tree(root: &Path, reversed: bool) {
+    let mut names: Vec<String> = (0..50).map(|number| format!("file-{number:03}")).collect();
+    if reversed {
+        names.reverse();
+    }
+    fs::create_dir_all(root.join("sub/deep")).unwrap();
+    for name in &names {
+        let content = name.repeat(500);
+        for path in [root.join(name), root.join("sub").join(name)] {
+            fs::write(&path, &content).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        }
+    }
+    for directory in ["", "sub", "sub/deep"] {
+        let mode = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(root.join(directory), mode).unwrap();
+    }
+    symlink("../file-007", root.join("sub/link")).unwrap();
+}
+
+#[test]
+fn copies_of_a_tree_give_the_same_bytes() {
+    let workshop = Workshop::new();
+    let (first, second) = (workshop.path("a"), workshop.path("a much/longer/path"));
+    copy_of_a_tree(&first, false);
+    copy_of_a_tree(&second, true);
+    for compression in Compression::ALL {
+        let bytes = [&first, &second].map(|root| {
+            let packed = workshop.pack(MOUNTS, Some(root), compression);
+            fs::read(packed.path).unwrap()
+        });
+        assert!(bytes[0] == bytes[1], "{compression}");
+    }
+}
+
+#[test]
+fn files_that_are_linked_or_equal_share_their_data() {
+    let workshop = Workshop::new();
+    let root = workshop.path("root");
+    fs::create_dir(&root).unwrap();
+    let mut state = 7_u32;
+    let noise: Vec<u8> = (0..1_000_000)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        })
+        .collect();
+    fs::write(root.join("original"), &noise).unwrap();
+    let alone = workshop.pack(MOUNTS, Some(&root), Compression::Gzip).size;
+    fs::write(root.join("copy"), &noise).unwrap();
+    for number in 0..10 {
+        let link = root.join(format!("link-{number}"));
+        fs::hard_link(root.join("original"), link).unwrap();
+    }
+    let packed = workshop.pack(MOUNTS, Some(&root), Compression::Gzip);
+    assert!(
+        packed.size < alone + 10_000,
+        "{} instead of {alone}",
+        packed.size
+    );
+    let size = noise.len() as u64;
+    let copies = files(&packed.path)
+        .into_iter()
+        .filter(|entry| entry.kind == EntryKind::File { size })
+        .count();
+    assert_eq!(copies, 12);
+}
+
+#[test]
+fn holes_are_packed_as_holes() {
+    let workshop = Workshop::new();
+    let root = workshop.path("root");
+    fs::create_dir(&root).unwrap();
+    let sparse = File::create(root.join("sparse")).unwrap();
+    sparse.write_all_at(b"end", 10_000_000).unwrap();
+    for compression in Compression::ALL {
+        let packed = workshop.pack(MOUNTS, Some(&root), compression);
+        assert!(packed.size < 200_000, "{compression}: {}", packed.size);
+    }
+}
+
+#[test]
+fn sockets_are_left_out() {
+    let workshop = Workshop::new();
+    let root = tree(&workshop);
+    drop(std::os::unix::net::UnixListener::bind(root.join("etc/socket")).unwrap());
+    let packed = workshop.pack(MOUNTS, Some(&root), Compression::Gzip);
+    let path = PathBuf::from("etc/socket");
+    assert_eq!(packed.warnings, [Warning::SocketDropped { path }]);
+    let is_socket = |entry: &Entry| entry.path == Path::new("/etc/socket");
+    assert!(!files(&packed.path).iter().any(is_socket));
+}
+
 #[test]
 fn the_time_is_that_of_the_options() {
     let workshop = Workshop::new();

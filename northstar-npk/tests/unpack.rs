@@ -6,13 +6,13 @@ mod common;
 
 use std::fs::{self, File};
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use common::Workshop;
 use northstar_npk::Package;
 use northstar_npk::squashfs::{Compression, SquashfsError};
-use northstar_npk::unpack::{UnpackError, UnpackWarning, unpack};
+use northstar_npk::unpack::{UnpackError, UnpackOptions, UnpackWarning, unpack, unpack_with};
 
 const MANIFEST: &str = "name: unpack\nversion: 0.1.0\nuid: 1000\ngid: 1000\n";
 
@@ -106,6 +106,95 @@ fn devices_are_left_out_and_set_id_bits_cleared() {
         .mode();
     assert_eq!(mode & 0o7777, 0o755);
     assert_eq!(names(&target.join("root/dev")), [""; 0]);
+}
+
+fn unpack_limited(
+    package: &Path,
+    target: &Path,
+    options: UnpackOptions,
+) -> Result<Vec<UnpackWarning>, UnpackError> {
+    let file = File::open(package).unwrap();
+    let package = Package::open(&file, None).unwrap();
+    unpack_with(&file, &package, target, &options)
+}
+
+#[test]
+fn set_id_bits_are_kept_on_request_only() {
+    let workshop = Workshop::new();
+    let root = workshop.path("root");
+    fs::create_dir_all(root.join("group")).unwrap();
+    fs::write(root.join("su"), b"").unwrap();
+    for (name, mode) in [("su", 0o6755), ("group", 0o2775)] {
+        fs::set_permissions(root.join(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let packed = workshop.pack(MANIFEST, Some(&root), Compression::Gzip);
+    for (keep_set_id, expected) in [(false, [0o755, 0o775]), (true, [0o6755, 0o2775])] {
+        let options = UnpackOptions {
+            keep_set_id,
+            ..UnpackOptions::default()
+        };
+        let target = workshop.path(&keep_set_id.to_string());
+        let warnings = unpack_limited(&packed.path, &target, options).unwrap();
+        assert_eq!(warnings.is_empty(), keep_set_id);
+        let modes = ["su", "group"].map(|name| {
+            let metadata = fs::metadata(target.join("root").join(name)).unwrap();
+            metadata.mode() & 0o7777
+        });
+        assert_eq!(modes, expected);
+    }
+}
+
+#[test]
+fn zeros_take_no_room_and_count_all_the_same() {
+    let workshop = Workshop::new();
+    let root = workshop.path("root");
+    fs::create_dir(&root).unwrap();
+    let size = 6_000_000;
+    let sparse = File::create(root.join("sparse")).unwrap();
+    sparse.write_all_at(b"in between", 3_000_000).unwrap();
+    sparse.set_len(size).unwrap();
+    let packed = workshop.pack(MANIFEST, Some(&root), Compression::Gzip);
+    assert!(packed.size < 100_000);
+    let with = |max_bytes| UnpackOptions {
+        max_bytes,
+        ..UnpackOptions::default()
+    };
+
+    let target = workshop.path("small");
+    let error = unpack_limited(&packed.path, &target, with(size - 1)).unwrap_err();
+    assert!(matches!(error, UnpackError::TooLarge { limit } if limit == size - 1));
+    assert!(!target.exists());
+
+    unpack_limited(&packed.path, &target, with(size)).unwrap();
+    let sparse = target.join("root/sparse");
+    let metadata = fs::metadata(&sparse).unwrap();
+    assert_eq!(metadata.len(), size);
+    assert!(
+        metadata.blocks() * 512 < size / 4,
+        "{} blocks",
+        metadata.blocks()
+    );
+    assert!(fs::read(sparse).unwrap() == fs::read(root.join("sparse")).unwrap());
+}
+
+#[test]
+fn the_number_of_files_is_limited() {
+    let workshop = Workshop::new();
+    let root = workshop.path("root");
+    fs::create_dir(&root).unwrap();
+    for number in 0..20 {
+        fs::write(root.join(number.to_string()), b"").unwrap();
+    }
+    let packed = workshop.pack(MANIFEST, Some(&root), Compression::Gzip);
+    let with = |max_files| UnpackOptions {
+        max_files,
+        ..UnpackOptions::default()
+    };
+    let target = workshop.path("target");
+    // The root counts as well.
+    let error = unpack_limited(&packed.path, &target, with(20)).unwrap_err();
+    assert!(matches!(error, UnpackError::TooMany { limit: 20 }));
+    unpack_limited(&packed.path, &target, with(21)).unwrap();
 }
 
 #[test]

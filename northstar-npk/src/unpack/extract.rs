@@ -1,136 +1,33 @@
-//! Taking a package apart into a directory that can be packed again.
+//! Making the files of an image.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 
 use backhand::{FilesystemReader, InnerNode, Node, SquashfsFileReader};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 
-use crate::package::Package;
-use crate::squashfs::{self, SquashfsError};
-
-/// Name of the manifest in the target directory.
-pub const MANIFEST: &str = "manifest.yaml";
-/// Name of the directory with the content of the image in the target directory.
-pub const ROOT: &str = "root";
-
-/// Why a package is not unpacked.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum UnpackError {
-    /// The target is there already and is not an empty directory.
-    #[error("{} exists already", path.display())]
-    Exists {
-        /// The target.
-        path: PathBuf,
-    },
-    /// The image cannot be read.
-    #[error(transparent)]
-    Squashfs(#[from] SquashfsError),
-    /// A name in the image is none that a file can have.
-    #[error("invalid path {} in the image", path.display())]
-    Path {
-        /// The path in the image.
-        path: PathBuf,
-    },
-    /// A file cannot be made.
-    #[error("failed to create {}", path.display())]
-    Create {
-        /// The file, or its path in the image.
-        path: PathBuf,
-        /// Cause.
-        source: io::Error,
-    },
-}
-
-/// What unpacking left out.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum UnpackWarning {
-    /// Device nodes are not made: they belong to the kernel that runs the container.
-    #[error("device node {} is left out", path.display())]
-    Device {
-        /// Path in the image.
-        path: PathBuf,
-    },
-    /// Sockets are not made: nobody would listen.
-    #[error("socket {} is left out", path.display())]
-    Socket {
-        /// Path in the image.
-        path: PathBuf,
-    },
-    /// The set-id bits are cleared: the file belongs to whoever unpacks.
-    #[error("set-id bits of {} are cleared", path.display())]
-    SetId {
-        /// Path in the image.
-        path: PathBuf,
-    },
-}
-
-/// Unpacks the package in `file` into the new directory `target`: its manifest as it is in the
-/// package, and below `root` the content of the image.
-///
-/// Nothing is written outside of `target`, whatever the image says. Owner and time are not carried
-/// over. The target appears when everything is in it; after an error it does not.
-pub fn unpack(
-    file: &File,
-    package: &Package,
-    target: &Path,
-) -> Result<Vec<UnpackWarning>, UnpackError> {
-    if !is_free(target).map_err(create(target))? {
-        return Err(UnpackError::Exists {
-            path: target.to_owned(),
-        });
-    }
-    let parent = match target.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let staging = tempfile::Builder::new()
-        .prefix(".unpack-")
-        .tempdir_in(parent)
-        .map_err(create(target))?;
-    // Whatever mode the image's root has, the target is an ordinary directory.
-    let content = staging.path().join("content");
-    fs::create_dir(&content).map_err(create(target))?;
-    fs::write(content.join(MANIFEST), &package.archive().manifest).map_err(create(target))?;
-
-    let reader = squashfs::open(file, package.image())?;
-    let warnings = extract(&reader, &content.join(ROOT))?;
-    fs::rename(&content, target).map_err(create(target))?;
-    Ok(warnings)
-}
-
-/// True if there is nothing at `target`, or an empty directory.
-fn is_free(target: &Path) -> io::Result<bool> {
-    match fs::read_dir(target) {
-        Ok(mut entries) => Ok(entries.next().is_none()),
-        Err(error) => match error.kind() {
-            io::ErrorKind::NotFound => Ok(true),
-            io::ErrorKind::NotADirectory => Ok(false),
-            _ => Err(error),
-        },
-    }
-}
-
-fn create(path: &Path) -> impl Fn(io::Error) -> UnpackError {
-    let path = path.to_owned();
-    move |source| UnpackError::Create {
-        path: path.clone(),
-        source,
-    }
-}
+use super::error::create;
+use super::{UnpackError, UnpackOptions, UnpackWarning};
+use crate::squashfs::SquashfsError;
 
 /// Extracts all files of an image into the new directory `root`.
-fn extract(image: &FilesystemReader<'_>, root: &Path) -> Result<Vec<UnpackWarning>, UnpackError> {
+pub(super) fn extract(
+    image: &FilesystemReader<'_>,
+    root: &Path,
+    options: &UnpackOptions,
+) -> Result<Vec<UnpackWarning>, UnpackError> {
+    check_limits(image, options)?;
     fs::create_dir(root).map_err(create(root))?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let opened = rustix::fs::openat(CWD, root, flags, Mode::empty());
     let mut extraction = Extraction {
         image,
         root: opened.map_err(|error| create(root)(error.into()))?,
+        options: *options,
+        bytes_left: options.max_bytes,
         directories: Vec::new(),
         warnings: Vec::new(),
     };
@@ -141,9 +38,29 @@ fn extract(image: &FilesystemReader<'_>, root: &Path) -> Result<Vec<UnpackWarnin
     Ok(extraction.warnings)
 }
 
+/// Checks what the image says of itself before anything is made of it.
+fn check_limits(image: &FilesystemReader<'_>, options: &UnpackOptions) -> Result<(), UnpackError> {
+    let limit = options.max_files;
+    if image.root.nodes.len() as u64 > limit {
+        return Err(UnpackError::TooMany { limit });
+    }
+    let sizes = image.files().map(|node| match &node.inner {
+        InnerNode::File(file) => file.file_len() as u64,
+        _ => 0,
+    });
+    let limit = options.max_bytes;
+    match sizes.fold(0, u64::saturating_add) > limit {
+        true => Err(UnpackError::TooLarge { limit }),
+        false => Ok(()),
+    }
+}
+
 struct Extraction<'a, 'b> {
     image: &'a FilesystemReader<'b>,
     root: OwnedFd,
+    options: UnpackOptions,
+    /// How much more may be written.
+    bytes_left: u64,
     /// Directories with the mode they get once nothing more is made in them.
     directories: Vec<(PathBuf, Mode)>,
     warnings: Vec<UnpackWarning>,
@@ -193,6 +110,9 @@ impl Extraction<'_, '_> {
     /// The mode a file gets.
     fn mode(&mut self, node: &Node<SquashfsFileReader>) -> Mode {
         let bits = node.header.permissions;
+        if self.options.keep_set_id {
+            return Mode::from_raw_mode((bits & 0o7777).into());
+        }
         if bits & 0o6000 != 0 {
             self.warnings.push(UnpackWarning::SetId {
                 path: node.fullpath.clone(),
@@ -221,7 +141,7 @@ impl Extraction<'_, '_> {
     }
 
     fn file(
-        &self,
+        &mut self,
         parent: impl AsFd,
         node: &Node<SquashfsFileReader>,
         name: &std::ffi::OsStr,
@@ -232,13 +152,21 @@ impl Extraction<'_, '_> {
         // A new file: one that is there already, as anything, is not touched.
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let out = rustix::fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR);
-        let mut out = File::from(out.map_err(failed)?);
+        let out = File::from(out.map_err(failed)?);
         let mut content = self
             .image
             .file(file)
             .reader_checked()
             .map_err(SquashfsError::Read)?;
-        io::copy(&mut content, &mut out).map_err(create(&node.fullpath))?;
+        // Whatever size the file claims, no more is written than is allowed.
+        let allowed = self.bytes_left.saturating_add(1);
+        let copied = copy_with_holes(&mut (&mut content).take(allowed), &out);
+        let copied = copied.map_err(create(&node.fullpath))?;
+        let limit = self.options.max_bytes;
+        self.bytes_left = self
+            .bytes_left
+            .checked_sub(copied)
+            .ok_or(UnpackError::TooLarge { limit })?;
         rustix::fs::fchmod(&out, mode).map_err(failed)
     }
 
@@ -269,4 +197,25 @@ fn invalid(path: &Path) -> UnpackError {
     UnpackError::Path {
         path: path.to_owned(),
     }
+}
+
+/// Copies everything to the empty file `out`, zeros as holes. Returns how many bytes those were.
+fn copy_with_holes(content: &mut impl Read, out: &File) -> io::Result<u64> {
+    let mut buffer = vec![0; 128 * 1024];
+    let mut at = 0;
+    loop {
+        let read = match content.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let bytes = buffer.get(..read).unwrap_or_default();
+        if bytes.iter().any(|&byte| byte != 0) {
+            out.write_all_at(bytes, at)?;
+        }
+        at += read as u64;
+    }
+    out.set_len(at)?;
+    Ok(at)
 }
