@@ -14,6 +14,8 @@ pub mod programs;
 pub mod raw;
 pub mod residue;
 mod site;
+#[cfg(test)]
+mod threats;
 mod wait;
 
 pub use canary::Canary;
@@ -24,3 +26,10 @@ pub use programs::programs;
 pub use residue::Residue;
 pub use site::{Integrity, Site};
 pub use wait::{PATIENCE, eventually};
+
+/// Whether this is the virtual machine of the tests, which names itself.
+#[must_use]
+pub fn in_virtual_machine() -> bool {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .is_ok_and(|name| name.trim_end() == "northstar-vm")
+}

@@ -8,7 +8,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use northstar_tests::{Package, Site};
+use northstar_tests::{Package, Site, in_virtual_machine};
 use serde_json::{Value, json};
 
 /// Least number of checks of a manifest.
@@ -173,12 +173,6 @@ fn interfaces() -> String {
     let mut names: Vec<&str> = names.collect();
     names.sort_unstable();
     names.join(",")
-}
-
-/// The virtual machine names itself.
-fn in_virtual_machine() -> bool {
-    fs::read_to_string("/proc/sys/kernel/hostname")
-        .is_ok_and(|name| name.trim_end() == "northstar-vm")
 }
 
 /// The lines below `[NAME]`.
