@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use northstar_npk::squashfs::Compression;
+use sextant::packing::PackerArguments;
 
 /// The program as cargo calls it: `cargo-npk npk …`.
 #[derive(Debug, Parser)]
@@ -79,9 +80,8 @@ pub(crate) struct Pack {
     /// How many bytes of a file are compressed together: a power of two from 4096 to 1048576 [default: 131072]
     #[arg(short, long, value_name = "BYTES")]
     pub block_size: Option<u32>,
-    /// Leave extended attributes out with a warning, instead of refusing files that have some
-    #[arg(long)]
-    pub no_xattrs: bool,
+    #[command(flatten)]
+    pub packer: PackerArguments,
     /// Make this many packages, with a number behind their names, in the directory --out
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub clones: Option<u32>,

@@ -39,6 +39,7 @@ pub(crate) fn run(arguments: &cli::Pack, output: &mut Output) -> anyhow::Result<
         root: Some(root.path()),
         key: settings.key.as_deref(),
         image: &image,
+        fsimage: None,
         clones: arguments.clones,
         sbom: settings.sbom.as_deref(),
         out: &destination(&settings)?,
@@ -60,7 +61,7 @@ fn image_arguments(settings: &Settings, arguments: &cli::Pack) -> anyhow::Result
     Ok(ImageArguments {
         compression,
         block_size: settings.block_size,
-        no_xattrs: arguments.no_xattrs,
+        packer: arguments.packer.clone(),
     })
 }
 

@@ -1,5 +1,6 @@
 //! Packing, as `sextant pack` and `cargo npk pack` do it.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
@@ -7,7 +8,7 @@ use anyhow::{Context, bail, ensure};
 use northstar_manifest::Manifest;
 use northstar_npk::key::SecretKey;
 use northstar_npk::limits;
-use northstar_npk::pack::{self, PackOptions, Packed};
+use northstar_npk::pack::{self, PackOptions, Packed, Packer};
 use northstar_npk::squashfs::{Compression, Xattrs};
 
 use crate::output;
@@ -23,9 +24,54 @@ pub struct ImageArguments {
     /// How many bytes of a file are compressed together: a power of two from 4096 to 1048576 [default: 131072]
     #[arg(short, long, value_name = "BYTES")]
     pub block_size: Option<u32>,
-    /// Leave extended attributes out with a warning, instead of refusing files that have some
+    /// Who makes it.
+    #[command(flatten)]
+    pub packer: PackerArguments,
+}
+
+/// Who makes the image.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct PackerArguments {
+    /// Who makes the image: builtin needs no program, mksquashfs keeps extended attributes and hard
+    /// links [default: builtin]
+    #[arg(long, value_enum, value_name = "PACKER", hide_possible_values = true)]
+    pub packer: Option<PackerName>,
+    /// The program mksquashfs, if it is not in PATH; stands for --packer mksquashfs as well
+    #[arg(long, value_name = "PROGRAM")]
+    pub mksquashfs: Option<PathBuf>,
+    /// How many threads mksquashfs uses [default: as many as there are cores]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+    /// Leave extended attributes out, with a warning from the builtin packer, which otherwise refuses
+    /// files that have some
     #[arg(long)]
     pub no_xattrs: bool,
+}
+
+/// A packer by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum PackerName {
+    /// Needs no program, and gives the same bytes on any machine.
+    Builtin,
+    /// The program of squashfs-tools; the bytes depend on its version.
+    Mksquashfs,
+}
+
+impl PackerArguments {
+    fn choose(&self) -> anyhow::Result<Packer<'_>> {
+        let program = self.mksquashfs.as_deref();
+        let threads = self.threads;
+        match (self.packer, program) {
+            (Some(PackerName::Builtin), Some(_)) => {
+                bail!("--mksquashfs is of no use to --packer builtin")
+            }
+            (Some(PackerName::Builtin) | None, None) => {
+                ensure!(threads.is_none(), "--threads is for --packer mksquashfs");
+                Ok(Packer::Builtin)
+            }
+            _ => Ok(Packer::Mksquashfs { program, threads }),
+        }
+    }
 }
 
 /// One call of a packer.
@@ -39,6 +85,8 @@ pub struct Job<'a> {
     pub key: Option<&'a Path>,
     /// How the image is made.
     pub image: &'a ImageArguments,
+    /// An image that exists, in place of one that is made.
+    pub fsimage: Option<&'a Path>,
     /// How many numbered copies are made in the directory `out`, instead of one package.
     pub clones: Option<u32>,
     /// The bill of materials.
@@ -62,9 +110,13 @@ impl Job<'_> {
             root: self.root,
             key: key.as_ref(),
             extra: &extra,
+            packer: match self.fsimage {
+                Some(path) => Packer::Image { path },
+                None => self.image.packer.choose()?,
+            },
             compression: self.image.compression,
             block_size: self.image.block_size,
-            xattrs: match self.image.no_xattrs {
+            xattrs: match self.image.packer.no_xattrs {
                 true => Xattrs::Drop,
                 false => Xattrs::Refuse,
             },

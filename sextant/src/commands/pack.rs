@@ -26,6 +26,14 @@ pub(crate) struct Arguments {
     key: Option<PathBuf>,
     #[command(flatten)]
     image: ImageArguments,
+    /// Squashfs image that exists: it is packed as it is, and has to have the mount points of the
+    /// manifest
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["root", "sbom", "compression", "block_size", "packer", "mksquashfs", "threads", "no_xattrs"]
+    )]
+    fsimage: Option<PathBuf>,
     /// Make this many packages, with a number behind their names, in the directory --out
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     clones: Option<u32>,
@@ -41,6 +49,7 @@ pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> anyhow::Result<
         root: arguments.root.as_deref(),
         key: arguments.key.as_deref(),
         image: &arguments.image,
+        fsimage: arguments.fsimage.as_deref(),
         clones: arguments.clones,
         sbom: arguments.sbom.as_deref(),
         out: &arguments.out,

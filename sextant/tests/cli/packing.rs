@@ -1,6 +1,7 @@
 //! Packing.
 
 use std::fs::{self, File};
+use std::process::Command;
 
 use northstar_npk::Package;
 use northstar_npk::key::PublicKey;
@@ -232,4 +233,88 @@ fn refused_manifests_name_file_line_and_field() {
         reason,
         "error: invalid manifest manifest.yaml: line 4: `uid`: is 0: 1 to 4294967294 is allowed\n"
     );
+}
+
+#[test]
+fn mksquashfs_keeps_what_the_builtin_packer_refuses() {
+    let sextant = Sextant::new();
+    sextant.key();
+    let file = sextant.path("root/hello");
+    rustix::fs::setxattr(&file, "user.note", b"x", XattrFlags::empty()).unwrap();
+    fs::hard_link(&file, sextant.path("root/other")).unwrap();
+    let options = [
+        "--out",
+        "a.npk",
+        "--key",
+        "test.key",
+        "--packer",
+        "mksquashfs",
+    ];
+    sextant.pack(&[&options[..], &["--threads", "1", "-c", "zstd"]].concat());
+    sextant.succeeds(&["verify", "a.npk", "--key", "test.pub"]);
+    assert_eq!(
+        sextant.inspect("a.npk", &[])["image"]["compression"],
+        "zstd"
+    );
+    // By name, as in 0.9.x.
+    sextant.pack(&["--out", "b.npk", "--mksquashfs", "mksquashfs"]);
+
+    let pack = ["pack", "-m", "manifest.yaml", "-r", "root", "-o", "c.npk"];
+    let reason = sextant.refused(&[&pack[..], &["--mksquashfs", "/no/such"]].concat());
+    assert!(reason.contains("/no/such"), "{reason}");
+    sextant.fails(
+        &[
+            &pack[..],
+            &["--mksquashfs", "mksquashfs", "--packer", "builtin"],
+        ]
+        .concat(),
+    );
+    sextant.fails(&[&pack[..], &["--threads", "1", "--no-xattrs"]].concat());
+    assert!(!sextant.path("c.npk").exists());
+}
+
+#[test]
+fn an_image_that_exists_is_packed_as_it_is() {
+    let sextant = Sextant::new();
+    sextant.key();
+    for directory in ["dev", "proc"] {
+        fs::create_dir(sextant.path("root").join(directory)).unwrap();
+    }
+    let mut mksquashfs = Command::new("mksquashfs");
+    mksquashfs.current_dir(sextant.path("")).args([
+        "root",
+        "image",
+        "-no-progress",
+        "-comp",
+        "lz4",
+    ]);
+    let output = mksquashfs.output().expect("mksquashfs of squashfs-tools");
+    assert!(output.status.success(), "{output:?}");
+    let pack = [
+        "pack",
+        "-m",
+        "manifest.yaml",
+        "-o",
+        "a.npk",
+        "-k",
+        "test.key",
+        "--fsimage",
+        "image",
+    ];
+    sextant.succeeds(&pack);
+    sextant.succeeds(&["verify", "a.npk", "--key", "test.pub"]);
+    assert_eq!(sextant.inspect("a.npk", &[])["image"]["compression"], "lz4");
+    for more in [
+        ["--root", "root"],
+        ["--compression", "zstd"],
+        ["--packer", "mksquashfs"],
+    ] {
+        let output = sextant
+            .command(&[&pack[..], &more].concat())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+    }
+    fs::write(sextant.path("image"), vec![0; 8192]).unwrap();
+    sextant.fails(&[&pack[..8], &["image"]].concat());
 }
