@@ -82,6 +82,34 @@ fn build() -> Programs {
     }
 }
 
+/// A program of `examples`, by the name of its folder: from the directory with prebuilt programs, or built now. Those of
+/// containers are linked statically.
+///
+/// # Panics
+/// If it can be neither found nor built.
+#[must_use]
+pub fn example(name: &str, is_container: bool) -> PathBuf {
+    if let Some(directory) = env::var_os(PROGRAMS_VARIABLE) {
+        let path = Path::new(&directory).join(name);
+        assert!(path.is_file(), "{PROGRAMS_VARIABLE} has no {name}");
+        return path;
+    }
+    let folder = workspace().join("examples").join(name);
+    let folder = folder.canonicalize().expect("there is such an example");
+    // The name alone may be that of a dependency too.
+    let package = format!("path+file://{}", folder.display());
+    if !is_container {
+        cargo(&["build", "-p", &package], None);
+        return target_directory().join("debug").join(name);
+    }
+    let triple = host_triple();
+    cargo(
+        &["build", "-p", &package, "--target", &triple],
+        Some(&triple),
+    );
+    target_directory().join(triple).join("debug").join(name)
+}
+
 /// Runs cargo; a triple asks for a static program, which needs no libraries inside its container.
 fn cargo(arguments: &[&str], static_for: Option<&str>) {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -3,7 +3,7 @@
 //!
 //! One daemon for the whole matrix, with a repository without key, because such an image needs no signature.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use northstar_tests::{
     Canary, Daemon, Failure, Site,
@@ -104,8 +104,13 @@ impl World {
 
     /// Starts each case and holds what comes of it against what is expected.
     fn run(&self, cases: Vec<Case>) {
+        // Many cases share a tree.
+        let mut images = BTreeMap::new();
         for case in &cases {
-            let package = raw::unsigned(case.manifest().as_bytes(), &case.tree.pack());
+            let image = images
+                .entry(format!("{:?}", case.tree))
+                .or_insert_with(|| case.tree.pack());
+            let package = raw::unsigned(case.manifest().as_bytes(), image);
             fs::write(
                 self.site.path().join(format!("open/{}.npk", case.name)),
                 package,

@@ -6,7 +6,7 @@
 //! `CHECK = VALUE`; `VALUE | VALUE` where the configuration of the kernel decides and each of them is safe; `VALUE | absent` where it decides whether there is anything to check; `- CHECK`
 //! for a check that this manifest does not have.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path, sync::OnceLock};
 
 use northstar_tests::{Package, Site, in_virtual_machine};
 use serde_json::{Value, json};
@@ -21,12 +21,47 @@ type Document = BTreeMap<String, String>;
 
 #[test]
 fn minimal_manifest_gives_the_minimum() {
-    check("minimal", "", &Site::new(), &probe());
+    check("minimal", "");
 }
 
 #[test]
 fn every_mount_and_gift_is_exactly_what_was_asked_for() {
-    let site = Site::new();
+    check("everything", include_str!("probe/everything.expected"));
+}
+
+#[test]
+fn granted_capabilities_give_nothing_else() {
+    check("capabilities", include_str!("probe/capabilities.expected"));
+}
+
+#[test]
+fn default_profile_closes_what_programs_do_not_need() {
+    check("seccomp", include_str!("probe/seccomp.expected"));
+}
+
+#[test]
+fn host_network_opens_the_network_alone() {
+    check("network", include_str!("probe/network.expected"));
+}
+
+fn package(manifest: &str) -> Package {
+    Package::app(manifest, &["probe"])
+}
+
+/// The five manifests.
+fn packages(site: &Site) -> Vec<Package> {
+    let capabilities = "capabilities: [CAP_DAC_OVERRIDE, CAP_KILL, CAP_MKNOD, CAP_NET_RAW, CAP_SETUID, CAP_SYS_CHROOT, CAP_SYS_PTRACE]";
+    vec![
+        package("minimal"),
+        everything(site),
+        package("capabilities").field(capabilities),
+        package("seccomp").field("seccomp: {profile: default}"),
+        package("network").field("network: host"),
+    ]
+}
+
+/// Each kind of mount and each kind of gift.
+fn everything(site: &Site) -> Package {
     let shared = site.path().join("shared");
     fs::create_dir(&shared).expect("a directory can be made");
     std::os::unix::fs::chown(&shared, Some(1000), Some(1000)).expect("root may give it away");
@@ -36,7 +71,7 @@ fn every_mount_and_gift_is_exactly_what_was_asked_for() {
     };
     let resource = "{type: resource, name: message, version: '*', dir: /, options: noexec}";
     site.pack(&Package::resource("message", "0.0.1", "text", "hello"));
-    let package = probe()
+    package("everything")
         .mount("/sys", "{type: sysfs}")
         .mount("/tmp", "{type: tmpfs, size: 16MiB}")
         .mount("/data", "{type: persist}")
@@ -48,57 +83,44 @@ fn every_mount_and_gift_is_exactly_what_was_asked_for() {
         .field("sockets: {hello: {type: stream, mode: 0o600, uid: 1000, gid: 1000}}")
         .field("rlimits: {nofile: {soft: 100, hard: 200}, core: {soft: 0, hard: 0}}")
         .field("sched: {policy: !batch {nice: 5}}")
-        .field("env: {THREADS: 4}");
-    let expected = include_str!("probe/everything.expected");
-    check("everything", expected, &site, &package);
+        .field("env: {THREADS: 4}")
 }
 
-#[test]
-fn granted_capabilities_give_nothing_else() {
-    let package = probe().field(
-        "capabilities: [CAP_DAC_OVERRIDE, CAP_KILL, CAP_MKNOD, CAP_NET_RAW, CAP_SETUID, CAP_SYS_CHROOT, CAP_SYS_PTRACE]",
-    );
-    let expected = include_str!("probe/capabilities.expected");
-    check("capabilities", expected, &Site::new(), &package);
+/// What the probe observed, by manifest: one daemon runs all of them, one after the other.
+fn observations() -> &'static BTreeMap<String, String> {
+    static OBSERVATIONS: OnceLock<BTreeMap<String, String>> = OnceLock::new();
+    OBSERVATIONS.get_or_init(|| {
+        let site = Site::new();
+        let packages = packages(&site);
+        packages.iter().for_each(|package| drop(site.pack(package)));
+        let daemon = site.start();
+        let mut console = daemon.console();
+        let mut observations = BTreeMap::new();
+        for container in packages.iter().map(Package::container) {
+            console.start_ok(&container);
+            let status = console.expect_exit(&container);
+            let output = daemon.complete_output(&container);
+            assert_eq!(status, json!({"exit": {"code": 0}}), "{}", daemon.log());
+            let (name, _) = container.split_once(':').expect("a name and a version");
+            observations.insert(name.to_owned(), output.join("\n"));
+        }
+        daemon.stop();
+        observations
+    })
 }
 
-#[test]
-fn default_profile_closes_what_programs_do_not_need() {
-    let package = probe().field("seccomp: {profile: default}");
-    let expected = include_str!("probe/seccomp.expected");
-    check("seccomp", expected, &Site::new(), &package);
-}
-
-#[test]
-fn host_network_opens_the_network_alone() {
-    let package = probe().field("network: host");
-    let expected = include_str!("probe/network.expected");
-    check("network", expected, &Site::new(), &package);
-}
-
-fn probe() -> Package {
-    Package::app("probe", &["probe"])
-}
-
-/// Runs the probe and compares what it observed with what the tables say.
-fn check(manifest: &str, differences: &str, site: &Site, package: &Package) {
-    site.pack(package);
-    let daemon = site.start();
-    let container = package.container();
-    let mut console = daemon.console();
-    console.start_ok(&container);
-    let status = console.expect_exit(&container);
-    let output = daemon.complete_output(&container);
-    assert_eq!(status, json!({"exit": {"code": 0}}), "{}", daemon.log());
-    daemon.stop();
-
-    let observed = normalised(&output.join("\n"));
+/// Compares what the probe observed with what the tables say.
+fn check(manifest: &str, differences: &str) {
+    let observed = normalised(&observations()[manifest]);
     assert!(observed.len() >= CHECKS, "only {} checks", observed.len());
     let mut expected = Document::new();
     apply(&mut expected, MINIMAL);
+    let names = format!(
+        "environment.NORTHSTAR_CONTAINER = {manifest}:0.0.1\nenvironment.NORTHSTAR_NAME = {manifest}"
+    );
+    apply(&mut expected, &names);
     apply(&mut expected, differences);
     if in_virtual_machine() {
-        apply(&mut expected, &section(VM, "all"));
         apply(&mut expected, &section(VM, manifest));
     }
     let wrong = deviations(&expected, &observed);
