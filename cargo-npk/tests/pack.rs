@@ -405,3 +405,37 @@ fn cargo_finds_its_subcommand() {
     );
     assert_eq!(run(&[]).status.code(), Some(2));
 }
+
+/// Everything between "```sh npk" and "```" of the page about packages.
+#[test]
+fn the_commands_of_the_page_about_packages_work() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/packages.md");
+    let page = fs::read_to_string(page).unwrap();
+    let script: Vec<&str> = page
+        .lines()
+        .skip_while(|line| *line != "```sh npk")
+        .skip(1)
+        .take_while(|line| *line != "```")
+        .collect();
+    let script = script.join("\n");
+    assert!(script.contains("cargo npk pack"), "{script}");
+    let this = Crate(tempfile::tempdir().unwrap());
+    let program = Path::new(env!("CARGO_BIN_EXE_cargo-npk"));
+    let mut path = program.parent().unwrap().as_os_str().to_owned();
+    path.push(":");
+    path.push(env::var_os("PATH").unwrap());
+    let output = Command::new("bash")
+        .args(["-euo", "pipefail", "-c", &script])
+        .current_dir(this.path(""))
+        .env("PATH", path)
+        .env("CARGO_TARGET_DIR", this.path("built"))
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let npk = this.path("greet/greet.npk");
+    assert_eq!(start(&this, &npk, "/bin/greet"), "Hello, world!\n");
+}

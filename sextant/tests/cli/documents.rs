@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{env, fs};
+
+use serde_json::Value;
 
 use crate::support::Sextant;
 
@@ -76,4 +79,52 @@ fn completions_know_every_command() {
     }
     let output = sextant.command(&["completion", "cmd"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
+}
+
+/// Everything between "```sh" and "```", in order.
+fn commands(page: &str) -> String {
+    let mut script = String::new();
+    let mut inside = false;
+    for line in page.lines() {
+        match line {
+            "```sh" => inside = true,
+            "```" => inside = false,
+            line if inside => {
+                script.push_str(line);
+                script.push('\n');
+            }
+            _ => {}
+        }
+    }
+    script
+}
+
+/// The page is one story, told in one directory.
+#[test]
+fn the_commands_of_the_page_about_packages_work() {
+    let page = fs::read_to_string(docs().join("packages.md")).unwrap();
+    let script = commands(&page);
+    assert!(script.matches("sextant ").count() >= 20, "{script}");
+    let directory = tempfile::tempdir().unwrap();
+    let program = Path::new(env!("CARGO_BIN_EXE_sextant"));
+    let mut path = program.parent().unwrap().as_os_str().to_owned();
+    path.push(":");
+    path.push(env::var_os("PATH").unwrap());
+    let output = Command::new("bash")
+        .args(["-euo", "pipefail", "-c", &script])
+        .current_dir(directory.path())
+        .env("PATH", path)
+        .env_remove("SOURCE_DATE_EPOCH")
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    // What the story ends with.
+    let json = fs::read(directory.path().join("one.json")).unwrap();
+    let json: Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(json["signers"][0]["verifies"], true);
+    assert!(directory.path().join("man1/sextant-pack.1").is_file());
 }
