@@ -1,16 +1,22 @@
 //! Memory for long lines.
 //!
 //! All connections of one origin share a [`Share`], and all shares of a listener together may use twice as much as one
-//! of them. So whoever fills its share delays itself and nobody else. A container has a share of its own, which is as
-//! large as its longest line: it has one connection, and there are as many shares as there are containers.
+//! of them. So whoever fills its share delays itself and nobody else. Two that fill theirs together delay all others,
+//! but not for long: while somebody waits, memory is recalled from whoever has had it for [`LEASE`], and its connection
+//! ends. A container has a share of its own, which is as large as its longest line: it has one connection, and there
+//! are as many shares as there are containers.
 
 use super::peer::Origin;
 use crate::config::MAX_REQUEST_SIZE;
+use std::time::Duration;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError, Weak},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::{Instant, sleep_until},
+};
 
 /// The unit in bytes.
 const UNIT: usize = 1024;
@@ -18,12 +24,14 @@ const UNIT: usize = 1024;
 const SHARE: usize = MAX_REQUEST_SIZE + UNIT;
 /// How many shares may be in full use at once at a listener.
 const SHARES: usize = 2;
+/// How long a line or its answer may hold memory that others wait for. Enough for the longest line at 64 Mbit/s.
+const LEASE: Duration = Duration::from_secs(1);
 
 /// What the connections of a listener may use.
 #[derive(Clone, Debug)]
 pub(super) struct Budget {
     share: u32,
-    total: Arc<Semaphore>,
+    total: Total,
     shares: Arc<Mutex<HashMap<Origin, Weak<Semaphore>>>>,
 }
 
@@ -33,7 +41,37 @@ pub(super) struct Share {
     units: u32,
     own: Arc<Semaphore>,
     /// Of the listener, if it is at one.
-    total: Option<Arc<Semaphore>>,
+    total: Option<Total>,
+}
+
+/// What all origins of a listener have together.
+#[derive(Clone, Debug)]
+struct Total {
+    room: Arc<Semaphore>,
+    /// How many wait for it.
+    waiting: Arc<watch::Sender<usize>>,
+}
+
+/// Counts as waiting as long as it lives.
+struct Waiting<'a>(&'a watch::Sender<usize>);
+
+impl Total {
+    async fn take(&self, units: u32) -> Option<OwnedSemaphorePermit> {
+        if let Ok(permit) = Arc::clone(&self.room).try_acquire_many_owned(units) {
+            return Some(permit);
+        }
+        self.waiting
+            .send_modify(|waiting| *waiting = waiting.saturating_add(1));
+        let _waiting = Waiting(&self.waiting);
+        Arc::clone(&self.room).acquire_many_owned(units).await.ok()
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0
+            .send_modify(|waiting| *waiting = waiting.saturating_sub(1));
+    }
 }
 
 /// A part of a share. Dropping it gives it back.
@@ -41,6 +79,9 @@ pub(super) struct Share {
 pub(super) struct Memory {
     own: OwnedSemaphorePermit,
     total: Option<OwnedSemaphorePermit>,
+    /// Who waits for the total.
+    waiting: Option<watch::Receiver<usize>>,
+    since: Instant,
 }
 
 impl Budget {
@@ -53,7 +94,10 @@ impl Budget {
         let share = units(bytes);
         Budget {
             share,
-            total: Arc::new(Semaphore::new((share as usize).saturating_mul(SHARES))),
+            total: Total {
+                room: Arc::new(Semaphore::new((share as usize).saturating_mul(SHARES))),
+                waiting: Arc::new(watch::Sender::new(0)),
+            },
             shares: Arc::default(),
         }
     }
@@ -72,7 +116,7 @@ impl Budget {
         Share {
             units: self.share,
             own,
-            total: Some(Arc::clone(&self.total)),
+            total: Some(self.total.clone()),
         }
     }
 }
@@ -96,14 +140,33 @@ impl Share {
         let units = units(bytes).min(self.units);
         let own = Arc::clone(&self.own).acquire_many_owned(units).await.ok()?;
         let total = match &self.total {
-            Some(total) => Some(Arc::clone(total).acquire_many_owned(units).await.ok()?),
+            Some(total) => Some(total.take(units).await?),
             None => None,
         };
-        Some(Memory { own, total })
+        let waiting = self.total.as_ref().map(|total| total.waiting.subscribe());
+        Some(Memory {
+            own,
+            total,
+            waiting,
+            since: Instant::now(),
+        })
     }
 }
 
 impl Memory {
+    /// Resolves when others wait for it and it has been held for long enough.
+    pub(super) async fn recalled(&self) {
+        let Some(waiting) = &self.waiting else {
+            return std::future::pending().await;
+        };
+        sleep_until(self.since + LEASE).await;
+        let mut waiting = waiting.clone();
+        if waiting.wait_for(|waiting| *waiting > 0).await.is_err() {
+            // There is no listener any more.
+            std::future::pending().await
+        }
+    }
+
     /// Gives back what is more than `bytes`.
     pub(super) fn shrink(&mut self, bytes: usize) {
         let keep = units(bytes) as usize;
@@ -179,5 +242,38 @@ mod tests {
             drop(now(&budget.share(Origin::User(uid)), UNIT).unwrap());
         }
         assert_eq!(budget.shares.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn memory_is_recalled_only_when_somebody_waits_for_it() {
+        let budget = Budget::with_share(8 * UNIT);
+        let [one, two, three] = [1, 2, 3].map(|uid| budget.share(Origin::User(uid)));
+        let first = now(&one, 8 * UNIT).unwrap();
+        let second = now(&two, 8 * UNIT).unwrap();
+        tokio::time::advance(LEASE * 10).await;
+        assert!(first.recalled().now_or_never().is_none());
+        let asked = Instant::now();
+        let waiting = tokio::spawn(async move { three.take(UNIT).await.is_some() });
+        tokio::select! {
+            () = first.recalled() => {}
+            () = second.recalled() => {}
+        }
+        assert_eq!(asked.elapsed(), Duration::ZERO);
+        drop(first);
+        assert!(waiting.await.unwrap());
+        assert!(second.recalled().now_or_never().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_is_not_cut_short() {
+        let budget = Budget::with_share(8 * UNIT);
+        let [one, two, three] = [1, 2, 3].map(|uid| budget.share(Origin::User(uid)));
+        let first = now(&one, 8 * UNIT).unwrap();
+        let _second = now(&two, 8 * UNIT).unwrap();
+        let started = Instant::now();
+        let waiting = tokio::spawn(async move { three.take(UNIT).await.is_some() });
+        first.recalled().await;
+        assert_eq!(started.elapsed().as_millis() / 100, 10);
+        waiting.abort();
     }
 }

@@ -5,18 +5,23 @@
 
 use super::{
     Context,
+    agreed::{Agreed, Subscription},
     budget::Share,
     handshake,
     handshake::HandshakeError,
     input::Input,
     output::{self, Notifications, WriteError},
     peer::Peer,
-    requests::{End, Requests},
+    requests::{self, End},
+    session::Session,
     slots::{Established, Full, Pending},
     translate,
 };
-use crate::{config::ConnectionOptions, supervisor::report};
-use northstar_api::{Connect, ConnectAck, ConnectNack, Message};
+use crate::{
+    config::{ConnectionOptions, ListenerOptions},
+    supervisor::report,
+};
+use northstar_api::{Connect, ConnectNack, Message};
 use northstar_manifest::Permissions;
 use std::{io, pin::pin, time::Duration};
 use tokio::{
@@ -42,6 +47,8 @@ pub(super) struct Client {
     pub options: ConnectionOptions,
     /// Its place at the listener; containers have none.
     pub pending: Option<Pending>,
+    /// What it shares with the other connections of the listener.
+    pub limits: Option<ListenerOptions>,
     /// Memory for its long lines.
     pub share: Share,
     /// When `connect` has to be complete; `None` gives it all the time. It includes whatever comes before the first line.
@@ -142,13 +149,20 @@ fn loggable(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// The handshake. Returns what the client said and its place.
+/// What a handshake came to.
+struct Greeted {
+    connect: Connect,
+    agreed: Agreed,
+    place: Option<Established>,
+}
+
+/// The handshake.
 async fn greet<R, W>(
     input: &mut Input<R>,
     output: &mut W,
     client: &mut Client,
     context: &Context,
-) -> Result<(Connect, Option<Established>), Refusal>
+) -> Result<Greeted, Refusal>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -157,24 +171,35 @@ where
         refusal = client.given_up(context) => return Err(refusal),
         connect = handshake::receive(input) => connect?,
     };
-    if let Err(nack) = handshake::judge(&connect, &client.permissions) {
-        let message = Message::ConnectNack(nack.clone());
-        timeout(LAST_WORDS, send(output, &message))
-            .await
-            .map_err(|_| Refusal::Stalled)??;
-        output.shutdown().await?;
-        input.drain(Instant::now() + FAREWELL, FAREWELL_BYTES).await;
-        return Err(Refusal::Nack(nack));
-    }
+    let agreed = connect.and_then(|connect| {
+        handshake::judge(&connect, &client.permissions)?;
+        Ok((Agreed::on(&connect)?, connect))
+    });
+    let (agreed, connect) = match agreed {
+        Ok(agreed) => agreed,
+        Err(nack) => {
+            let message = Message::ConnectNack(nack.clone());
+            timeout(LAST_WORDS, send(output, message))
+                .await
+                .map_err(|_| Refusal::Stalled)??;
+            output.shutdown().await?;
+            input.drain(Instant::now() + FAREWELL, FAREWELL_BYTES).await;
+            return Err(Refusal::Nack(nack));
+        }
+    };
     let place = match (client.pending.take(), client.peer.origin()) {
         (Some(pending), Some(origin)) => Some(pending.establish(origin)?),
         _ => None,
     };
-    Ok((connect, place))
+    Ok(Greeted {
+        connect,
+        agreed,
+        place,
+    })
 }
 
-async fn send<W: AsyncWrite + Unpin>(output: &mut W, message: &Message) -> io::Result<()> {
-    let line = translate::line(message).map_err(io::Error::other)?;
+async fn send<W: AsyncWrite + Unpin>(output: &mut W, message: Message) -> io::Result<()> {
+    let line = translate::line(&message.into()).map_err(io::Error::other)?;
     output.write_all(&line).await
 }
 
@@ -184,36 +209,39 @@ async fn converse<R, W>(
     output: W,
     client: &Client,
     context: &Context,
-    (connect, place): &(Connect, Option<Established>),
+    greeted: &Greeted,
 ) -> Ended
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
     // Before the acknowledgement: what happens after the client has it, it will be told.
-    let subscribed = connect.subscribe_notifications;
-    let notifications = Notifications(subscribed.then(|| context.handle.subscribe()));
+    let Greeted {
+        connect,
+        agreed,
+        place,
+    } = greeted;
+    let subscription = Subscription::new(connect, agreed, context);
+    let acknowledgement = agreed.acknowledge(client, context, &subscription);
+    let notifications = Notifications {
+        events: subscription.events,
+        agreed,
+    };
     let (outbox, mut output) = output::outbox(output, client.options.stall_timeout);
     let ended = {
         let requests = async {
             // Gone when this future is done: then the other one finishes.
             let outbox = outbox;
-            if let Err(error) = outbox
-                .send(&Message::ConnectAck(ConnectAck::default()), None)
-                .await
-            {
+            let acknowledgement = Message::ConnectAck(acknowledgement);
+            if let Err(error) = outbox.send(acknowledgement, None).await {
                 return error.into();
             }
-            let mut requests = Requests {
-                client,
-                context,
-                input: &mut *input,
-                subscribed,
-                place: place.as_ref(),
-            };
+            let session = Session::new(client, context, agreed, &outbox);
+            let subscribed = connect.subscribe_notifications;
+            let requests = requests::serve(&session, &mut *input, subscribed, place.as_ref());
             tokio::select! {
                 biased;
-                end = requests.serve(&outbox) => end,
+                end = requests => end,
                 () = context.cancel.cancelled() => End::Cancelled,
             }
         };

@@ -3,6 +3,7 @@
 use super::input::{Input, LineError, LineLimits};
 use northstar_api::{Connect, ConnectNack, Message, VERSION, accepts, codec};
 use northstar_manifest::{Permission, Permissions};
+use serde::Deserialize;
 use std::time::Duration;
 use tokio::io::AsyncRead;
 
@@ -22,10 +23,25 @@ pub(super) enum HandshakeError {
     NotConnect,
 }
 
-/// Reads `connect`. The caller says how long to wait for it.
+/// A `connect` whose extensions may be anything.
+#[derive(Deserialize)]
+struct Loose {
+    #[serde(rename = "connect")]
+    _connect: LooseConnect,
+}
+
+#[derive(Deserialize)]
+struct LooseConnect {
+    #[serde(rename = "version")]
+    _version: semver::Version,
+    #[serde(rename = "subscribe_notifications")]
+    _subscribe: bool,
+}
+
+/// Reads `connect`. The caller says how long to wait for it. The inner result is a refusal that can be answered.
 pub(super) async fn receive<R: AsyncRead + Unpin>(
     input: &mut Input<R>,
-) -> Result<Connect, HandshakeError> {
+) -> Result<Result<Connect, ConnectNack>, HandshakeError> {
     // Without a deadline of its own, once begun the line has to end as soon as any other.
     let limits = LineLimits {
         length: LONGEST_CONNECT,
@@ -33,9 +49,17 @@ pub(super) async fn receive<R: AsyncRead + Unpin>(
         stall: Duration::from_secs(10),
     };
     let line = input.line(limits).await?.ok_or(HandshakeError::Closed)?;
-    match codec::decode(&line.text)? {
-        Message::Connect(connect) => Ok(connect),
-        _ => Err(HandshakeError::NotConnect),
+    match codec::decode(&line.text) {
+        Ok(Message::Connect(connect)) => Ok(Ok(connect)),
+        Ok(_) => Err(HandshakeError::NotConnect),
+        // It can only be the extensions that are wrong.
+        Err(error) if serde_json::from_slice::<Loose>(&line.text).is_ok() => {
+            Ok(Err(ConnectNack::InvalidExtension {
+                extension: "extensions".to_owned(),
+                cause: error.to_string(),
+            }))
+        }
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -58,7 +82,7 @@ mod tests {
         let version = version.parse().unwrap();
         let connect = Connect {
             version,
-            subscribe_notifications,
+            ..Connect::new(subscribe_notifications)
         };
         let permissions = if full {
             Permissions::full()

@@ -49,6 +49,8 @@ pub(super) enum LineError {
     Idle(Duration),
     #[error("a line was not completed within {0:?}")]
     Stalled(Duration),
+    #[error("a long line was not completed in time, and others wait for its memory")]
+    Recalled,
 }
 
 /// The receiving half of a connection.
@@ -101,9 +103,18 @@ impl<R: AsyncRead + Unpin> Input<R> {
             timeout_at(stalled, self.make_room(longest))
                 .await
                 .map_err(|_| stall())?;
-            let read = timeout_at(stalled, self.read(LINE_CHUNK))
-                .await
-                .map_err(|_| stall())??;
+            let memory = self.memory.take();
+            let read = timeout_at(stalled, self.read(LINE_CHUNK));
+            let read = match &memory {
+                Some(memory) => tokio::select! {
+                    biased;
+                    read = read => read,
+                    () = memory.recalled() => return Err(LineError::Recalled),
+                },
+                None => read.await,
+            };
+            self.memory = memory;
+            let read = read.map_err(|_| stall())??;
             if read == 0 {
                 return Err(LineError::Truncated);
             }
@@ -364,5 +375,41 @@ mod tests {
         }
         let lengths = lines.join_all().await;
         assert_eq!(lengths, [60 * 1024; 8]);
+    }
+
+    /// Two origins fill everything there is with lines that they never end. A third one is served all the same.
+    #[tokio::test(start_paused = true)]
+    async fn who_fills_all_memory_together_loses_it() {
+        use super::super::{budget::Budget, peer::Origin};
+        let budget = Budget::new();
+        let limits = LineLimits {
+            length: crate::config::MAX_REQUEST_SIZE,
+            idle: None,
+            stall: Duration::from_secs(3600),
+        };
+        let mut greedy = tokio::task::JoinSet::new();
+        for uid in [1, 1, 2, 2] {
+            let (mut client, server) = duplex(64 * 1024);
+            let mut input = Input::new(server, budget.share(Origin::User(uid)));
+            greedy.spawn(async move {
+                client.write_all(&[b'x'; 32 * 1024]).await.unwrap();
+                let error = input.line(limits).await.unwrap_err();
+                assert!(matches!(error, LineError::Recalled), "{error:?}");
+                drop(client);
+            });
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let (mut client, server) = duplex(64 * 1024);
+        let mut input = Input::new(server, budget.share(Origin::User(3)));
+        let asked = Instant::now();
+        let bytes = long();
+        let (sent, line) = tokio::join!(client.write_all(&bytes), input.line(limits));
+        sent.unwrap();
+        assert_eq!(line.unwrap().unwrap().text.len(), 60 * 1024);
+        assert!(
+            asked.elapsed() <= Duration::from_secs(2),
+            "{:?}",
+            asked.elapsed()
+        );
     }
 }

@@ -4,11 +4,10 @@
 //! nobody wants is thrown away. The bytes go straight to the supervisor's [`InstallSlot`]: this connection waits for
 //! the disk, nobody else does.
 
-use super::{input::Input, translate};
+use super::{input::Input, translate::Words};
 use crate::{config::ConnectionOptions, supervisor::InstallSlot};
 use bytes::Bytes;
 use northstar_api as api;
-use northstar_manifest::Container;
 use std::{io, time::Duration};
 use tokio::{
     io::AsyncRead,
@@ -28,26 +27,24 @@ pub(super) enum StreamError {
     TooSlow { rate: u32 },
 }
 
-/// Reads `size` bytes into `slot`, or into nothing if there is none. The inner result is the install's own.
+/// Reads `size` bytes into `slot`, or into nothing if there is none. The inner result is what the slot has said so far.
 pub(super) async fn receive<R: AsyncRead + Unpin>(
     input: &mut Input<R>,
     size: u64,
     mut slot: Result<InstallSlot, api::Error>,
     options: &ConnectionOptions,
-) -> Result<Result<Container, api::Error>, StreamError> {
+    words: Words,
+) -> Result<Result<InstallSlot, api::Error>, StreamError> {
     let mut body = Body::new(size, options);
     while let Some(chunk) = body.next(input).await? {
         if let Ok(open) = &mut slot {
             // The slot's last word is its answer; what it has staged goes with it.
             if let Err(error) = open.write(chunk).await {
-                slot = Err(translate::error(error));
+                slot = Err(words.error(error));
             }
         }
     }
-    match slot {
-        Ok(slot) => Ok(slot.finish().await.map_err(translate::error)),
-        Err(error) => Ok(Err(error)),
-    }
+    Ok(slot)
 }
 
 /// Reads `size` bytes and throws them away.
@@ -135,9 +132,16 @@ mod tests {
     async fn refused(
         server: DuplexStream,
         size: u64,
-    ) -> Result<Result<Container, api::Error>, StreamError> {
+    ) -> Result<Result<InstallSlot, api::Error>, StreamError> {
         let mut input = Input::new(server, Share::alone(0));
-        receive(&mut input, size, Err(refusal()), &options()).await
+        receive(
+            &mut input,
+            size,
+            Err(refusal()),
+            &options(),
+            Words::default(),
+        )
+        .await
     }
 
     #[tokio::test(start_paused = true)]
@@ -146,7 +150,8 @@ mod tests {
         let mut input = Input::new(server, Share::alone(0));
         client.write_all(&[b'x'; 300_000]).await.unwrap();
         client.write_all(b"next\n").await.unwrap();
-        let answer = receive(&mut input, 300_000, Err(refusal()), &options())
+        let words = Words::default();
+        let answer = receive(&mut input, 300_000, Err(refusal()), &options(), words)
             .await
             .unwrap();
         assert!(

@@ -104,6 +104,7 @@ impl Accepting {
             peer,
             options: self.listener.options.clone(),
             pending: Some(self.slots.admit()),
+            limits: Some(self.listener.limits.clone()),
             share,
             connect_by: self
                 .listener

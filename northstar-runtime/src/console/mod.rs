@@ -17,8 +17,10 @@
 //! Whatever a client sends or does not send, it costs a bounded amount of memory and time and affects its own
 //! connection only.
 
+mod agreed;
 mod budget;
 mod connection;
+mod filter;
 mod handshake;
 mod input;
 mod install;
@@ -27,6 +29,7 @@ mod output;
 mod peer;
 mod permissions;
 mod requests;
+mod session;
 mod slots;
 mod socket;
 #[cfg(test)]
@@ -35,6 +38,7 @@ mod throttle;
 mod tls;
 mod token;
 mod translate;
+mod unix;
 
 pub use socket::ListenError;
 pub use token::TokenKeyError;
@@ -63,6 +67,8 @@ pub struct Console {
 struct Context {
     handle: Handle,
     tokens: Arc<Tokens>,
+    /// Name of this run of the daemon.
+    instance: Arc<str>,
     cancel: CancellationToken,
 }
 
@@ -84,6 +90,7 @@ impl Console {
             context: Context {
                 handle,
                 tokens,
+                instance: token::instance()?.into(),
                 cancel,
             },
         })
@@ -138,6 +145,7 @@ impl Console {
             permissions,
             options,
             pending: None,
+            limits: None,
             share,
         };
         connection::serve(input, output, client, self.context.clone()).await;

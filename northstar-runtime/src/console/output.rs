@@ -1,22 +1,18 @@
 //! What a client is sent: the answers to its requests in their order, and the notifications it subscribed to.
 //!
 //! One future writes. Answers wait for it in an outbox of bounded size; notifications wait in the supervisor's ring,
-//! which all clients share. A client that does not read for too long is disconnected, and so is one that fell so far
-//! behind that the ring has lost notifications it should have got: a gap would be worse, because a client of 0.9.2 has
-//! no way to see it, and reconnecting with a fresh `list` is what it does anyway.
+//! which all clients share. A client that does not read for too long is disconnected. One that fell so far behind that
+//! the ring has lost notifications it should have got is told so, if it has asked for numbers, and goes on. A client of
+//! 0.9.2 has no way to see a gap: it is disconnected, and does what it does anyway, connect anew and `list`.
 
-use super::{budget::Memory, translate};
-use crate::supervisor::Event;
+use super::{agreed::Agreed, budget::Memory, translate};
+use crate::supervisor::{Events, Lag, Numbered};
 use bytes::BytesMut;
-use northstar_api::{Message, codec::CodecError};
+use northstar_api::{Envelope, codec::CodecError};
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
-    sync::{
-        OwnedSemaphorePermit, Semaphore,
-        broadcast::{self, error::RecvError, error::TryRecvError},
-        mpsc,
-    },
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::timeout,
 };
 
@@ -30,7 +26,7 @@ const BATCH: usize = 64 * 1024;
 struct Outgoing {
     line: BytesMut,
     _room: OwnedSemaphorePermit,
-    _memory: Option<Memory>,
+    memory: Option<Memory>,
 }
 
 /// Where answers are put.
@@ -47,6 +43,8 @@ pub(super) enum SendError {
     Closed,
     #[error("an answer cannot be encoded")]
     Encode(#[from] CodecError),
+    #[error("the answer to a long line is not read, and others wait for its memory")]
+    Recalled,
 }
 
 /// Why nothing more can be written.
@@ -56,6 +54,8 @@ pub(super) enum WriteError {
     Io(#[from] io::Error),
     #[error("the client did not read for {0:?}")]
     Stalled(Duration),
+    #[error("the answer to a long line is not read, and others wait for its memory")]
+    Recalled,
     #[error("the client missed {0} notifications")]
     Lagged(u64),
     #[error("a notification cannot be encoded")]
@@ -85,16 +85,41 @@ impl Outbox {
     /// Queues a message, once there is room for it. `memory` is given back when it is written.
     pub(super) async fn send(
         &self,
-        message: &Message,
+        message: impl Into<Envelope>,
         memory: Option<Memory>,
     ) -> Result<(), SendError> {
-        let line = translate::line(message)?;
+        let line = translate::line(&message.into())?;
         let size = u32::try_from(line.len()).map_or(ROOM, |size| size.min(ROOM));
-        let room = Arc::clone(&self.room).acquire_many_owned(size).await;
+        let room = Arc::clone(&self.room).acquire_many_owned(size);
+        let room = match &memory {
+            Some(memory) => tokio::select! {
+                biased;
+                room = room => room,
+                () = memory.recalled() => return Err(SendError::Recalled),
+            },
+            None => room.await,
+        };
         let outgoing = Outgoing {
             line,
             _room: room.map_err(|_| SendError::Closed)?,
-            _memory: memory,
+            memory,
+        };
+        self.queue.send(outgoing).map_err(|_| SendError::Closed)
+    }
+}
+
+impl Outbox {
+    /// Queues a message that may as well be left out, if there is room for it at once.
+    pub(super) fn offer(&self, message: impl Into<Envelope>) -> Result<(), SendError> {
+        let line = translate::line(&message.into())?;
+        let size = u32::try_from(line.len()).map_or(ROOM, |size| size.min(ROOM));
+        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(size) else {
+            return Ok(());
+        };
+        let outgoing = Outgoing {
+            line,
+            _room: room,
+            memory: None,
         };
         self.queue.send(outgoing).map_err(|_| SendError::Closed)
     }
@@ -102,31 +127,46 @@ impl Outbox {
 
 /// The notifications of a client that subscribed, or none for ever.
 #[derive(Debug)]
-pub(super) struct Notifications(pub Option<broadcast::Receiver<Event>>);
+pub(super) struct Notifications<'a> {
+    pub events: Option<Events>,
+    pub agreed: &'a Agreed,
+}
 
-impl Notifications {
+impl Notifications<'_> {
     /// The next notification; `None` when there will be no more.
     async fn next(&mut self) -> Result<Option<BytesMut>, WriteError> {
-        let Some(events) = &mut self.0 else {
-            return std::future::pending().await;
-        };
-        match events.recv().await {
-            Ok(event) => Ok(Some(translate::line(&translate::notification(event))?)),
-            Err(RecvError::Lagged(missed)) => Err(WriteError::Lagged(missed)),
-            Err(RecvError::Closed) => {
-                self.0 = None;
-                Ok(None)
+        loop {
+            let Some(events) = &mut self.events else {
+                return std::future::pending().await;
+            };
+            let Some(event) = events.next().await else {
+                self.events = None;
+                return Ok(None);
+            };
+            if let Some(line) = self.line(event)? {
+                return Ok(Some(line));
             }
         }
     }
 
     /// A notification that is there already.
     fn ready(&mut self) -> Result<Option<BytesMut>, WriteError> {
-        match self.0.as_mut().map(broadcast::Receiver::try_recv) {
-            Some(Ok(event)) => Ok(Some(translate::line(&translate::notification(event))?)),
-            Some(Err(TryRecvError::Lagged(missed))) => Err(WriteError::Lagged(missed)),
-            Some(Err(TryRecvError::Empty | TryRecvError::Closed)) | None => Ok(None),
+        while let Some(event) = self.events.as_mut().and_then(Events::ready) {
+            if let Some(line) = self.line(event)? {
+                return Ok(Some(line));
+            }
         }
+        Ok(None)
+    }
+
+    /// What the client is told about an event, if anything.
+    fn line(&self, event: Result<Numbered, Lag>) -> Result<Option<BytesMut>, WriteError> {
+        let message = match event {
+            Ok(numbered) => translate::notification(numbered, self.agreed),
+            Err(lag) if self.agreed.sequence => Some(translate::lagged(lag)),
+            Err(lag) => return Err(WriteError::Lagged(lag.missed)),
+        };
+        Ok(message.as_ref().map(translate::line).transpose()?)
     }
 }
 
@@ -134,7 +174,7 @@ impl<W: AsyncWrite + Unpin> Output<W> {
     /// Writes answers and notifications until all ends of the outbox are gone, and what is there then.
     pub(super) async fn deliver(
         &mut self,
-        mut notifications: Notifications,
+        mut notifications: Notifications<'_>,
     ) -> Result<(), WriteError> {
         let mut batch: Vec<u8> = Vec::new();
         // What was taken from the outbox makes room there when it is written, not before.
@@ -165,7 +205,15 @@ impl<W: AsyncWrite + Unpin> Output<W> {
                     break;
                 }
             }
-            self.write(&batch).await?;
+            let held = written.iter().find_map(|of: &Outgoing| of.memory.as_ref());
+            match held {
+                Some(held) => tokio::select! {
+                    biased;
+                    result = self.write(&batch) => result?,
+                    () = held.recalled() => return Err(WriteError::Recalled),
+                },
+                None => self.write(&batch).await?,
+            }
             written.clear();
             if !more && batch.is_empty() {
                 return Ok(());

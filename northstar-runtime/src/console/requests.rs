@@ -1,36 +1,41 @@
-//! The requests of one connection: read, authorised, carried out, answered; one after the other.
+//! The requests of one connection as they come: lines are read one after the other, and so are the raw bytes of
+//! installs. A request without an id is answered before the next line is read, as in 0.9.2. One with an id goes on
+//! beside the next ones, all in the connection's one task.
 
 use super::{
-    Context,
-    connection::Client,
     input::{Input, LineError, LineLimits},
     install::{self, StreamError},
-    output::{Outbox, SendError},
-    peer::Peer,
-    permissions,
+    output::SendError,
+    session::{Answer, Registered, Session, Then},
     slots::Established,
     throttle::Throttle,
-    token::{Parties, Verification},
-    translate,
 };
 use crate::{
     config::RepositoryId,
-    supervisor::{Gone, StartOverrides, report},
+    supervisor::{Gone, report},
 };
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use northstar_api::{
-    self as api, InstallResult, Message, Name, Request, Response, Token, VerificationResult, codec,
+    self as api, Envelope, InstallResult, Message, Request, Response, Unit, codec,
 };
-use northstar_manifest::{Container, InvalidContainer};
-use std::time::Duration;
+use northstar_manifest::InvalidContainer;
+use std::{pin::pin, time::Duration};
 use tokio::io::AsyncRead;
-use tracing::debug;
 
-/// Who a client outside of all containers is.
-const EXTERN: &str = "extern:0.0.0";
+use super::budget::Memory;
 
 /// Most containers in one request. Far more than there are in a system, far less than fit into a line: a line takes
 /// little memory, a hundred thousand containers being mounted do not.
-const MAX_CONTAINERS: usize = 1024;
+pub(super) const MAX_CONTAINERS: usize = 1024;
+
+/// Most requests with an id under way. Their answers wait in memory for a client that does not read.
+pub(super) const MAX_PENDING: usize = 32;
+
+/// How much of a pause a connection may make up for.
+const BURST: Duration = Duration::from_secs(1);
+
+/// Longest name of a repository that is repeated in an answer, in characters.
+const LONGEST_ECHO: usize = 256;
 
 /// Why there are no more requests.
 #[derive(Debug, thiserror::Error)]
@@ -47,8 +52,6 @@ pub(super) enum End {
     Malformed(#[from] codec::CodecError),
     #[error("a message is no request")]
     NotRequest,
-    #[error("a request names {0} containers, at most {MAX_CONTAINERS} are served")]
-    TooManyContainers(usize),
     #[error(transparent)]
     Stream(#[from] StreamError),
     #[error(transparent)]
@@ -60,54 +63,143 @@ pub(super) enum End {
     Extern(#[from] InvalidContainer),
 }
 
-/// The answer to one request, and what comes after it.
-struct Answer {
-    response: Response,
-    then: Then,
-}
+/// The requests that are under way beside the reading of lines.
+type Running<'a> = FuturesUnordered<BoxFuture<'a, Result<(), End>>>;
 
-enum Then {
-    Continue,
-    /// Only now that the answer is on its way: afterwards there may be nobody left to send it.
-    Shutdown,
-    End(End),
-}
-
-impl From<Response> for Answer {
-    fn from(response: Response) -> Answer {
-        Answer {
-            response,
-            then: Then::Continue,
+/// Serves requests until something ends that.
+pub(super) async fn serve<R: AsyncRead + Unpin>(
+    session: &Session<'_>,
+    input: &mut Input<R>,
+    subscribed: bool,
+    place: Option<&Established>,
+) -> End {
+    let mut requests = Requests {
+        session,
+        input,
+        subscribed,
+        place,
+        throttle: Throttle::new(session.client.options.max_requests_per_sec, BURST),
+    };
+    let mut running = Running::new();
+    let end = loop {
+        if let Err(end) = requests.next(&mut running).await {
+            break end;
         }
-    }
-}
-
-/// One connection's requests.
-pub(super) struct Requests<'a, R> {
-    pub client: &'a Client,
-    pub context: &'a Context,
-    pub input: &'a mut Input<R>,
-    pub subscribed: bool,
-    /// Its place at the listener.
-    pub place: Option<&'a Established>,
-}
-
-/// How much of a pause a connection may make up for.
-const BURST: Duration = Duration::from_secs(1);
-
-impl<R: AsyncRead + Unpin> Requests<'_, R> {
-    /// Serves requests until something ends that.
-    pub(super) async fn serve(&mut self, outbox: &Outbox) -> End {
-        let mut throttle = Throttle::new(self.client.options.max_requests_per_sec, BURST);
-        loop {
-            if let Err(end) = self.next(&mut throttle, outbox).await {
+    };
+    // Who has only closed its own half still waits for the answers.
+    if matches!(end, End::Closed) {
+        while let Some(done) = running.next().await {
+            if let Err(end) = done {
                 return end;
             }
         }
     }
+    end
+}
 
-    async fn next(&mut self, throttle: &mut Throttle, outbox: &Outbox) -> Result<(), End> {
-        let options = &self.client.options;
+/// One connection's requests.
+struct Requests<'a, 's, R> {
+    session: &'s Session<'s>,
+    input: &'a mut Input<R>,
+    subscribed: bool,
+    /// Its place at the listener.
+    place: Option<&'a Established>,
+    throttle: Throttle,
+}
+
+/// Does `work`, and goes on with what is running meanwhile.
+async fn beside<T>(
+    running: &mut Running<'_>,
+    work: impl Future<Output = Result<T, End>>,
+) -> Result<T, End> {
+    let mut work = pin!(work);
+    loop {
+        if running.is_empty() {
+            return work.await;
+        }
+        tokio::select! {
+            biased;
+            Some(done) = running.next() => done?,
+            result = &mut work => return result,
+        }
+    }
+}
+
+impl<'s, R: AsyncRead + Unpin> Requests<'_, 's, R> {
+    /// Takes one request: answers it, or leaves it to what is running.
+    async fn next(&mut self, running: &mut Running<'s>) -> Result<(), End> {
+        while running.len() >= MAX_PENDING {
+            if let Some(done) = running.next().await {
+                done?;
+            }
+        }
+        let idle = running.is_empty();
+        let (id, request, memory) = match beside(running, self.take()).await {
+            Ok(taken) => taken,
+            // Who waits for an answer has no reason to speak.
+            Err(End::Line(LineError::Idle(_))) if !idle => return Ok(()),
+            Err(end) => return Err(end),
+        };
+        let session = self.session;
+        if let Some(answer) = self.unknown_word(&request)? {
+            return beside(running, session.answer(id, answer.into(), memory)).await;
+        }
+        let Some(registered) = session.register(id, &request) else {
+            let error = api::Error::DuplicateId {
+                id: id.unwrap_or_default(),
+            };
+            let envelope = Envelope::new(id, Response::Error(error));
+            // What belongs to the request of this id stays as it is. A package that follows has no place to go.
+            let oversized = match request {
+                Request::Install { size, .. } => Some(size),
+                _ => None,
+            };
+            beside(running, async {
+                session.outbox.send(envelope, memory).await?;
+                Ok(())
+            })
+            .await?;
+            return oversized.map_or(Ok(()), |size| Err(End::Oversized { size }));
+        };
+        let refusal = session.refusal(&request);
+        match (request, refusal) {
+            (Request::Install { repository, size }, refusal) => {
+                self.install(running, registered, refusal, repository, size, memory)
+                    .await
+            }
+            (_, Some(response)) => {
+                beside(running, session.answer(id, response.into(), memory)).await
+            }
+            (request, None) => {
+                let mut registered = registered;
+                let work = async move {
+                    let answer = session.perform(request, &mut registered).await?;
+                    session.answer(id, answer, memory).await
+                };
+                self.begin(running, id, work.boxed()).await
+            }
+        }
+    }
+
+    /// Leaves work with an id to itself, and waits for work without.
+    async fn begin(
+        &mut self,
+        running: &mut Running<'s>,
+        id: Option<u64>,
+        work: BoxFuture<'s, Result<(), End>>,
+    ) -> Result<(), End> {
+        match id {
+            Some(_) => {
+                running.push(work);
+                Ok(())
+            }
+            None => beside(running, work).await,
+        }
+    }
+
+    /// The next request, when it may pass.
+    async fn take(&mut self) -> Result<(Option<u64>, Request, Option<Memory>), End> {
+        let options = &self.session.client.options;
         let limits = LineLimits {
             length: options.max_request_size,
             // Who waits for notifications has no reason to speak.
@@ -115,185 +207,112 @@ impl<R: AsyncRead + Unpin> Requests<'_, R> {
             stall: options.stall_timeout,
         };
         let line = self.input.line(limits).await?.ok_or(End::Closed)?;
-        let Message::Request(request) = codec::decode(&line.text)? else {
+        let envelope = if self.session.agreed.ids {
+            codec::decode_envelope(&line.text)?
+        } else {
+            codec::decode(&line.text)?.into()
+        };
+        let Envelope {
+            id,
+            sequence: None,
+            message: Message::Request(request),
+        } = envelope
+        else {
             return Err(End::NotRequest);
         };
-        throttle.pass().await;
+        self.throttle.pass().await;
         if let Some(place) = self.place {
             place.pass().await;
         }
-        let answer = self.perform(request).await?;
-        outbox.send(&answer.response.into(), line.memory).await?;
-        match answer.then {
-            Then::Continue => Ok(()),
-            Then::Shutdown => {
-                self.context.handle.shutdown().await;
-                Ok(())
-            }
-            Then::End(end) => Err(end),
-        }
+        Ok((id, request, line.memory))
     }
 
-    async fn perform(&mut self, request: Request) -> Result<Answer, End> {
-        if let Request::Mount { containers } | Request::Umount { containers } = &request
-            && containers.len() > MAX_CONTAINERS
-        {
-            return Err(End::TooManyContainers(containers.len()));
-        }
-        if let Some(permission) = permissions::required(&request)
-            && !self.client.permissions.contains(permission)
-        {
-            debug!("{}: has no permission {permission}", self.client.peer);
-            return Ok(self.deny(request).await);
-        }
-        let handle = &self.context.handle;
-        let response = match request {
-            Request::Install { repository, size } => {
-                return Ok(self.install(repository, size).await);
-            }
-            Request::Shutdown => {
-                return Ok(Answer {
-                    response: Response::Shutdown,
-                    then: Then::Shutdown,
-                });
-            }
-            Request::Ident => Response::Ident(self.ident()?),
-            Request::List => Response::List(handle.list().await?),
-            Request::Repositories => {
-                let repositories = handle.repositories().await?;
-                Response::Repositories(repositories.into_iter().map(String::from).collect())
-            }
-            Request::Inspect { container } => {
-                let outcome = handle.inspect(container.clone()).await;
-                Response::Inspect(translate::inspect_result(container, outcome))
-            }
-            Request::Mount { containers } => {
-                Response::Mount(translate::results(handle.mount(containers).await))
-            }
-            Request::Umount { containers } => {
-                Response::Umount(translate::results(handle.umount(containers).await))
-            }
-            Request::Start {
-                container,
-                init,
-                arguments,
-                environment,
-            } => {
-                let overrides = StartOverrides {
-                    init,
-                    arguments,
-                    environment,
-                };
-                let outcome = handle.start(container.clone(), overrides).await;
-                Response::Start(translate::result(container, outcome))
-            }
-            Request::Kill { container, signal } => {
-                let outcome = handle.kill(container.clone(), signal).await;
-                Response::Kill(translate::result(container, outcome))
-            }
-            Request::Uninstall { container, wipe } => {
-                let outcome = handle.uninstall(container.clone(), wipe).await;
-                Response::Uninstall(translate::result(container, outcome))
-            }
-            Request::TokenCreate { target, shared } => {
-                let parties = Parties {
-                    creator: self.client.peer.name(),
-                    target: target.as_ref(),
-                    shared: &shared,
-                };
-                Response::Token(Token::from(self.context.tokens.create(parties)))
-            }
-            Request::TokenVerify {
-                token,
-                user,
-                shared,
-            } => Response::TokenVerification(self.verify(&token, &user, &shared)),
-            Request::Cancel { .. } | Request::Statistics { .. } => return Err(End::NotRequest),
+    /// A request that this client has not asked for the words of. To 0.9.2 it is none at all.
+    fn unknown_word(&self, request: &Request) -> Result<Option<Response>, End> {
+        let agreed = self.session.agreed;
+        let needs = match request {
+            Request::Cancel { .. } if !agreed.jobs => "jobs",
+            Request::Statistics { .. } if !agreed.details => "details",
+            _ => return Ok(None),
         };
-        Ok(response.into())
+        if !agreed.extended {
+            return Err(End::NotRequest);
+        }
+        let error = format!("the request needs the extension `{needs}`");
+        Ok(Some(Response::Error(api::Error::Unexpected { error })))
     }
 
-    /// Says no. The package of an install comes anyway.
-    async fn deny(&mut self, request: Request) -> Answer {
-        let options = &self.client.options;
-        let then = match &request {
-            Request::Install { size, .. } if *size > options.max_npk_install_size => {
-                Then::End(End::Oversized { size: *size })
-            }
-            Request::Install { size, .. } => {
-                match install::discard(self.input, *size, options).await {
-                    Ok(()) => Then::Continue,
-                    Err(error) => Then::End(error.into()),
-                }
-            }
-            _ => Then::Continue,
-        };
-        let response = Response::PermissionDenied(request);
-        Answer { response, then }
-    }
-
-    async fn install(&mut self, repository: String, size: u64) -> Answer {
-        let options = &self.client.options;
+    /// Reads the package now, whatever becomes of it. What comes after its last byte holds up nobody.
+    async fn install(
+        &mut self,
+        running: &mut Running<'s>,
+        mut registered: Registered,
+        refusal: Option<Response>,
+        repository: String,
+        size: u64,
+        memory: Option<Memory>,
+    ) -> Result<(), End> {
+        let session = self.session;
+        let options = &session.client.options;
+        let id = registered.id;
         let limit = options.max_npk_install_size;
         if size > limit {
-            let error = format!("a package of {size} bytes is too large (at most {limit} bytes)");
-            let error = api::Error::Unexpected { error };
-            return Answer {
-                response: Response::Install(InstallResult::Error { error }),
-                then: Then::End(End::Oversized { size }),
-            };
+            let response = refusal.unwrap_or_else(|| {
+                let error = session.words.too_large(size, limit);
+                Response::Install(InstallResult::Error { error })
+            });
+            let then = Then::End(End::Oversized { size });
+            let answer = Answer { response, then };
+            return beside(running, session.answer(id, answer, memory)).await;
+        }
+        if let Some(response) = refusal {
+            let discarded = install::discard(self.input, size, options);
+            beside(running, async { Ok(discarded.await?) }).await?;
+            return beside(running, session.answer(id, response.into(), memory)).await;
         }
         let slot = match repository.parse::<RepositoryId>() {
-            Ok(id) => self
-                .context
-                .handle
-                .install(id, size)
-                .await
-                .map_err(translate::error),
-            Err(_) => Err(api::Error::InvalidRepository { repository }),
-        };
-        let (outcome, then) = match install::receive(self.input, size, slot, options).await {
-            Ok(outcome) => (outcome, Then::Continue),
-            Err(broken) => {
-                let error = report(&broken);
-                (
-                    Err(api::Error::Unexpected { error }),
-                    Then::End(broken.into()),
-                )
+            Ok(repository) => {
+                // The line may be long, and its package slow.
+                drop(memory);
+                let slot = session
+                    .context
+                    .handle
+                    .install(repository, size, registered.job.clone());
+                slot.await.map_err(|error| session.words.error(error))
             }
+            Err(_) => Err(api::Error::InvalidRepository {
+                repository: repository.chars().take(LONGEST_ECHO).collect(),
+            }),
         };
-        let result = match outcome {
-            Ok(container) => InstallResult::Ok { container },
-            Err(error) => InstallResult::Error { error },
-        };
-        let response = Response::Install(result);
-        Answer { response, then }
-    }
-
-    fn ident(&self) -> Result<Container, End> {
-        match &self.client.peer {
-            Peer::Container(container) => Ok(container.clone()),
-            Peer::Tcp(_) | Peer::Tls { .. } | Peer::Process { .. } => Ok(EXTERN.parse()?),
-        }
-    }
-
-    /// The target of a token is whoever verifies it: nobody can do that in another's name.
-    fn verify(&self, token: &Token, user: &Name, shared: &[u8]) -> VerificationResult {
-        let parties = Parties {
-            creator: user.as_ref(),
-            target: self.client.peer.name(),
-            shared,
-        };
-        let validity = self.client.options.token_validity;
-        match self
-            .context
-            .tokens
-            .verify(token.as_bytes(), parties, validity)
-        {
-            Verification::Ok => VerificationResult::Ok,
-            Verification::Invalid => VerificationResult::Invalid,
-            Verification::Expired => VerificationResult::Expired,
-            Verification::Future => VerificationResult::Future,
+        let received = install::receive(self.input, size, slot, options, session.words);
+        let received = session.follow(&mut registered, Unit::Bytes, received);
+        match beside(running, async { Ok(received.await?) }).await? {
+            Ok(slot) => {
+                let work = async move {
+                    let outcome = match slot {
+                        Ok(slot) => {
+                            let finished = slot.finish();
+                            let finished = session
+                                .follow(&mut registered, Unit::Bytes, finished)
+                                .await?;
+                            finished.map_err(|error| session.words.error(error))
+                        }
+                        Err(error) => Err(error),
+                    };
+                    let response = Response::Install(match outcome {
+                        Ok(container) => InstallResult::Ok { container },
+                        Err(error) => InstallResult::Error { error },
+                    });
+                    session.answer(id, response.into(), None).await
+                };
+                self.begin(running, id, work.boxed()).await
+            }
+            Err(broken) => {
+                let error = session.words.not_received(&repository, report(&broken));
+                let response = Response::Install(InstallResult::Error { error });
+                let then = Then::End(broken.into());
+                beside(running, session.answer(id, Answer { response, then }, None)).await
+            }
         }
     }
 }

@@ -3,28 +3,20 @@
 use super::{
     peer::{Origin, Peer},
     tls,
+    unix::{self, SocketFile},
 };
 use crate::config::{Address, tls::FileError};
-use rustix::{
-    fs::{Mode, chmod, fchmod, lstat},
-    net::{
-        AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
-        sockopt::{set_socket_keepalive, set_tcp_keepidle, set_tcp_keepintvl},
-    },
-};
+use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepidle, set_tcp_keepintvl};
 use std::{
-    fmt, fs, io,
+    fmt, io,
     net::{IpAddr, SocketAddr},
-    os::unix::{fs::FileTypeExt, net::UnixStream as StdUnixStream},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tracing::{debug, warn};
 
-/// Connections that wait for accept(2).
-const BACKLOG: i32 = 1024;
 /// After this time of silence TCP asks whether the client is still there, and again in this interval (tcp(7)).
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
@@ -82,7 +74,7 @@ pub enum ListenError {
         url: String,
         /// Which file, and what is wrong with it.
         #[source]
-        source: FileError,
+        source: Box<FileError>,
     },
     /// A Unix socket cannot be made.
     #[error("{operation} {}", path.display())]
@@ -113,13 +105,6 @@ pub(super) enum Stream {
     Unix(UnixStream),
 }
 
-/// Which file a socket is, so that only this one is removed.
-#[derive(Debug)]
-pub(super) struct SocketFile {
-    path: PathBuf,
-    identity: (u64, u64),
-}
-
 /// Makes the sockets of one address.
 pub(super) async fn bind_all(address: &Address) -> Result<Vec<Bound>, ListenError> {
     match address {
@@ -131,14 +116,14 @@ pub(super) async fn bind_all(address: &Address) -> Result<Vec<Bound>, ListenErro
         Address::Tls(tls) => {
             let acceptor = tls::Acceptor::new(tls).map_err(|source| ListenError::Tls {
                 url: format!("tls://{}:{}", tls.host, tls.port),
-                source,
+                source: Box::new(source),
             })?;
             let acceptor = Arc::new(acceptor);
             let sockets = tcp(&tls.host, tls.port, Reach::Network).await?;
             let bound = |(socket, address)| Bound::Tls(socket, address, Arc::clone(&acceptor));
             Ok(sockets.into_iter().map(bound).collect())
         }
-        Address::Unix { path, mode } => Ok(vec![unix(path, *mode)?]),
+        Address::Unix { path, mode } => Ok(vec![unix::bind(path, *mode).await?]),
     }
 }
 
@@ -212,91 +197,6 @@ fn is_absent(error: &io::Error) -> bool {
     )
 }
 
-/// A Unix socket with exactly `mode`.
-///
-/// connect(2) succeeds only after listen(2), and listen comes last: until the mode is what it should be, nobody gets
-/// in, and because the mode is set on the socket before bind(2) gives it a name, the file is never more open than
-/// `mode` either.
-fn unix(path: &Path, mode: u32) -> Result<Bound, ListenError> {
-    let failed = |operation| {
-        move |source: io::Error| ListenError::Unix {
-            operation,
-            path: path.to_owned(),
-            source,
-        }
-    };
-    if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory).map_err(failed("create the directory of"))?;
-    }
-    remove_stale(path)?;
-
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None);
-    let socket = socket
-        .map_err(io::Error::from)
-        .map_err(failed("make a socket for"))?;
-    let mode = Mode::from_raw_mode(mode);
-    fchmod(&socket, mode)
-        .map_err(io::Error::from)
-        .map_err(failed("set the mode of"))?;
-    let name = SocketAddrUnix::new(path)
-        .map_err(io::Error::from)
-        .map_err(failed("bind"))?;
-    bind(&socket, &name)
-        .map_err(io::Error::from)
-        .map_err(failed("bind"))?;
-    // The umask has taken away what it does.
-    chmod(path, mode)
-        .map_err(io::Error::from)
-        .map_err(failed("set the mode of"))?;
-    let file = lstat(path)
-        .map_err(io::Error::from)
-        .map_err(failed("find"))?;
-    listen(&socket, BACKLOG)
-        .map_err(io::Error::from)
-        .map_err(failed("listen on"))?;
-
-    let listener = std::os::unix::net::UnixListener::from(socket);
-    let listener = UnixListener::from_std(listener).map_err(failed("listen on"))?;
-    let file = SocketFile {
-        path: path.to_owned(),
-        identity: (file.st_dev, file.st_ino),
-    };
-    Ok(Bound::Unix(listener, file))
-}
-
-/// Removes a socket that nobody listens on any more. Anything else at the path stays and is an error.
-fn remove_stale(path: &Path) -> Result<(), ListenError> {
-    let failed = |operation| {
-        move |source: io::Error| ListenError::Unix {
-            operation,
-            path: path.to_owned(),
-            source,
-        }
-    };
-    let owned = || path.to_owned();
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(failed("look at")(error)),
-        Ok(file) if !file.file_type().is_socket() => {
-            return Err(ListenError::NoSocket { path: owned() });
-        }
-        Ok(_) => {}
-    }
-    match StdUnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        // Whatever else it answers, somebody is there.
-        Ok(_) | Err(_) => return Err(ListenError::InUse { path: owned() }),
-    }
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(failed("remove the stale")(error))
-        }
-        _ => Ok(()),
-    }
-}
-
 impl Bound {
     pub(super) async fn accept(&self) -> io::Result<(Stream, Peer)> {
         match self {
@@ -329,19 +229,14 @@ impl Bound {
         match self {
             Bound::Tcp(_, address) => format!("tcp://{address}"),
             Bound::Tls(_, address, _) => format!("tls://{address}"),
-            Bound::Unix(_, file) => format!("unix://{}", file.path.display()),
+            Bound::Unix(_, file) => format!("unix://{}", file.path().display()),
         }
     }
 
     /// Removes the file of a Unix socket, unless it is another's by now.
     pub(super) fn remove(&self) {
-        let Bound::Unix(_, file) = self else {
-            return;
-        };
-        let ours =
-            lstat(&file.path).is_ok_and(|found| (found.st_dev, found.st_ino) == file.identity);
-        if ours && let Err(error) = fs::remove_file(&file.path) {
-            warn!("cannot remove {}: {error}", file.path.display());
+        if let Bound::Unix(_, file) = self {
+            file.remove();
         }
     }
 }

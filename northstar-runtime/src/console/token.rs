@@ -22,6 +22,13 @@ pub const TOKEN_LENGTH: usize = TIME_LENGTH + 32;
 #[error("cannot draw a key for tokens")]
 pub struct TokenKeyError(#[source] getrandom::Error);
 
+/// A name for this run of the daemon that no other run has had: 128 random bits in hexadecimal digits.
+pub(super) fn instance() -> Result<String, TokenKeyError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(TokenKeyError)?;
+    Ok(hex::encode(bytes))
+}
+
 /// What a verification found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verification {

@@ -6,14 +6,11 @@ use super::{
 };
 use crate::supervisor::ExitStatus;
 use northstar_sandbox::{Control, ForkerEvent, InitEvent, ReceiveError, SendError, plan::ExecPlan};
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    process::{Signal, pidfd_send_signal},
-};
+use rustix::process::{Signal, pidfd_send_signal};
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
     time::Duration,
 };
 use tokio::{
@@ -41,6 +38,8 @@ pub(crate) struct Init {
     forker: Mutex<mpsc::UnboundedReceiver<ForkerEvent>>,
     /// How many signals did not reach the program.
     failed_signals: AtomicU32,
+    /// It ended without a word about the program.
+    silent: AtomicBool,
 }
 
 impl Init {
@@ -60,6 +59,7 @@ impl Init {
                 control,
                 forker: Mutex::new(forker),
                 failed_signals: AtomicU32::new(0),
+                silent: AtomicBool::new(false),
             })
         };
         registered().map_err(Error::Watch)
@@ -68,12 +68,6 @@ impl Init {
     /// Process id on the host.
     pub(crate) fn pid(&self) -> i32 {
         self.pid
-    }
-
-    /// Whether its process still exists, so that its id is its own.
-    pub(super) fn is_alive(&self) -> bool {
-        let mut pidfd = [PollFd::new(self.pidfd.get(), PollFlags::IN)];
-        matches!(poll(&mut pidfd, Some(&Timespec::default())), Ok(0))
     }
 
     /// Waits until init is armed.
@@ -88,9 +82,17 @@ impl Init {
     }
 
     /// Lets the program start and waits until its `execve` has happened.
-    pub(super) async fn go(&self, plan: &ExecPlan, descriptors: &[OwnedFd]) -> Result<(), Error> {
+    ///
+    /// Before that init joins the control groups of version 1 whose files `tasks` are given.
+    pub(super) async fn go(
+        &self,
+        plan: &ExecPlan,
+        descriptors: &[OwnedFd],
+        tasks: &[OwnedFd],
+    ) -> Result<(), Error> {
         let descriptors: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
-        let sent = self.control.get().go(plan, &descriptors);
+        let tasks: Vec<BorrowedFd<'_>> = tasks.iter().map(AsFd::as_fd).collect();
+        let sent = self.control.get().go(plan, &descriptors, &tasks);
         sent.map_err(|source| Error::Send {
             phase: Phase::Go,
             source,
@@ -183,8 +185,16 @@ impl Init {
         }
         match told {
             Some(status) => status,
-            None => self.status().await,
+            None => {
+                self.silent.store(true, Ordering::Relaxed);
+                self.status().await
+            }
         }
+    }
+
+    /// Whether it ended without a word about the program, so that the status is init's own.
+    pub(super) fn was_silent(&self) -> bool {
+        self.silent.load(Ordering::Relaxed)
     }
 
     fn last_word(&self) -> Option<ExitStatus> {

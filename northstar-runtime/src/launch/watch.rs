@@ -132,6 +132,11 @@ impl Process {
         self.init.signal(signal)
     }
 
+    /// Whether init has ended without a word about the program.
+    pub(crate) fn init_was_silent(&self) -> bool {
+        self.init.was_silent()
+    }
+
     /// What the container uses now. Blocks for as long as the kernel takes to count.
     pub(crate) fn statistics(&self) -> Statistics {
         self.group.statistics()

@@ -3,7 +3,7 @@
 //!
 //! It uses a [`Handle`] like any client, so that clients and autostart meet only in the admission.
 
-use super::{Error, Handle, StartOverrides, shutdown::Stop};
+use super::{Error, Handle, Job, StartOverrides, shutdown::Stop};
 use crate::{config::Config, repository::InstalledPackage};
 use northstar_manifest::{Autostart, Container};
 use std::{
@@ -63,7 +63,7 @@ impl Agenda {
 
     /// Carries it out. A critical container that does not start is a reason to stop.
     pub(super) async fn run(self, handle: Handle, stops: mpsc::UnboundedSender<Stop>) {
-        for (container, result) in handle.mount(self.mount).await {
+        for (container, result) in handle.mount(self.mount, Job::default()).await {
             if let Err(error) = result {
                 warn!("mount of {container} at the start: {}", error.report());
             }
@@ -84,7 +84,7 @@ async fn start(
 ) {
     match (
         handle
-            .start(container.clone(), StartOverrides::default())
+            .start(container.clone(), StartOverrides::default(), Job::default())
             .await,
         autostart,
     ) {

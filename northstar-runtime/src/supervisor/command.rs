@@ -1,12 +1,39 @@
 //! What a [`Handle`](super::Handle) asks of the driver. Every command carries where its one answer goes.
 
-use super::{Error, Inspection, InstallSlot, StartOverrides};
+use super::{Error, Inspection, InstallSlot, Job, StartOverrides, Usage};
 use crate::repository::RepositoryId;
 use northstar_manifest::Container;
 use tokio::sync::oneshot;
 
 /// Where the one answer of a command goes. The asker may be gone: then nobody misses the answer.
-pub(super) type Reply<T> = oneshot::Sender<T>;
+#[derive(Debug)]
+pub(crate) struct Reply<T> {
+    sender: oneshot::Sender<T>,
+    job: Job,
+}
+
+impl<T> Reply<T> {
+    /// A reply and where it arrives.
+    pub(super) fn channel(job: Job) -> (Reply<T>, oneshot::Receiver<T>) {
+        let (sender, receiver) = oneshot::channel();
+        (Reply { sender, job }, receiver)
+    }
+
+    /// Gives the answer; hands it back if nobody waits for it.
+    pub(crate) fn send(self, answer: T) -> Result<(), T> {
+        self.sender.send(answer)
+    }
+
+    /// Whoever asked does not want it any more. It still waits for the answer.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.job.is_cancelled()
+    }
+
+    /// The job that this is the end of.
+    pub(crate) fn job(&self) -> Job {
+        self.job.clone()
+    }
+}
 
 /// One request to the driver.
 #[derive(Debug)]
@@ -14,12 +41,15 @@ pub(super) enum Command {
     List(Reply<Vec<Container>>),
     Repositories(Reply<Vec<RepositoryId>>),
     Inspect(Container, Reply<Result<Inspection, Error>>),
+    Statistics(Vec<Container>, Reply<Vec<Usage>>),
     Mount(Container, Reply<Result<(), Error>>),
     Umount(Container, Reply<Result<(), Error>>),
     Start(Container, StartOverrides, Reply<Result<(), Error>>),
     Kill(Container, i32, Reply<Result<(), Error>>),
     Install(RepositoryId, u64, Reply<Result<InstallSlot, Error>>),
     Uninstall(Container, Wipe, Reply<Result<(), Error>>),
+    /// A job was cancelled: its request is to be looked at again.
+    Cancelled,
     Shutdown,
 }
 

@@ -2,11 +2,10 @@
 //! [`Machine`], one at a time. It waits for nothing else, so that nothing can hold up an answer.
 
 use super::{
-    Error,
+    Error, Job, State,
     command::Command,
     install::InstallSlot,
     machine::{Machine, Outcome, Request, Workshop, answer},
-    registry::{Image, Run},
     shutdown::{EndError, Residue, Shutdown, Stop},
 };
 use crate::config::RepositoryId;
@@ -30,7 +29,7 @@ pub(super) struct Inbox<W: Workshop> {
 /// What starts an upload.
 pub(super) trait Uploads {
     /// Makes a place for the bytes of one package, or says why not.
-    fn begin(&self, repository: &RepositoryId, size: u64) -> Result<InstallSlot, Error>;
+    fn begin(&self, repository: &RepositoryId, size: u64, job: Job) -> Result<InstallSlot, Error>;
 }
 
 /// The task's own state.
@@ -116,10 +115,12 @@ impl<W: Workshop + Uploads> Driver<W> {
                 let slot = if self.shutdown.is_some() {
                     Err(Error::ShuttingDown)
                 } else {
-                    self.machine.workshop.begin(&repository, size)
+                    self.machine.workshop.begin(&repository, size, reply.job())
                 };
                 answer(reply, slot);
             }
+            Command::Statistics(containers, reply) => self.machine.statistics(&containers, reply),
+            Command::Cancelled => self.machine.look_for_cancelled(),
             Command::Shutdown => self.stop(Stop::Requested),
         }
     }
@@ -154,23 +155,11 @@ impl<W: Workshop + Uploads> Driver<W> {
     }
 
     fn residue(&self) -> Vec<Residue> {
-        let state = |image: &Image<W>, run: &Run<W>| match (run, image) {
-            (Run::Gathering(_) | Run::Launching { .. }, _) => Some("starting"),
-            (Run::Running { .. }, _) => Some("running"),
-            (Run::Exiting { .. }, _) => Some("being cleaned up"),
-            (Run::Idle, Image::Installed) => None,
-            (Run::Idle, Image::Mounting { .. }) => Some("being mounted"),
-            (Run::Idle, Image::Mounted(_)) => Some("mounted"),
-            (Run::Idle, Image::Unmounting(_)) => Some("being unmounted"),
-            (Run::Idle, Image::Removing { .. }) => Some("being removed"),
-        };
         let entries = self.machine.registry.iter();
-        let stuck = entries.filter_map(|(container, entry)| {
-            let state = state(&entry.image, &entry.run)?;
-            Some(Residue {
-                container: container.clone(),
-                state,
-            })
+        let stuck = entries.filter(|(_, entry)| entry.state() != State::Installed);
+        let stuck = stuck.map(|(container, entry)| Residue {
+            container: container.clone(),
+            state: entry.state().as_str(),
         });
         stuck.collect()
     }

@@ -112,6 +112,15 @@ pub enum Error {
     /// The daemon shuts down and takes no more work.
     #[error("the daemon shuts down")]
     ShuttingDown,
+    /// Whoever asked for it does not want it any more.
+    #[error("cancelled")]
+    Cancelled,
+    /// As many installs as allowed are under way.
+    #[error("{limit} installs are under way already")]
+    TooManyInstalls {
+        /// How many may be.
+        limit: usize,
+    },
     /// The supervisor does not answer any more.
     #[error(transparent)]
     Gone(#[from] Gone),

@@ -8,10 +8,14 @@ use northstar_manifest::Container;
 /// One thing that happened to a container or to the daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// The image was mounted.
+    Mounted(Container),
+    /// The image was unmounted.
+    Unmounted(Container),
     /// The container's program runs: its `execve` has happened.
     Started(Container),
     /// The container is gone and what was made for its run is cleaned up. It is still mounted.
-    Exited(Container, ExitStatus),
+    Exited(Container, Exit),
     /// A package was installed and is durable.
     Installed(Container),
     /// A package was removed.
@@ -20,6 +24,48 @@ pub enum Event {
     CgroupMemory(Container, MemoryEvents),
     /// The daemon shuts down.
     Shutdown,
+}
+
+impl Event {
+    /// The container it is about, if it is about one.
+    pub fn container(&self) -> Option<&Container> {
+        match self {
+            Event::Mounted(container)
+            | Event::Unmounted(container)
+            | Event::Started(container)
+            | Event::Exited(container, _)
+            | Event::Installed(container)
+            | Event::Uninstalled(container)
+            | Event::CgroupMemory(container, _) => Some(container),
+            Event::Shutdown => None,
+        }
+    }
+}
+
+/// The end of a container's program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Why, as far as the daemon knows.
+    pub reason: ExitReason,
+}
+
+/// Why a container ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitReason {
+    /// The program ended by itself.
+    OwnExit,
+    /// A signal that nobody asked the daemon for.
+    OwnSignal,
+    /// A client asked for it with this signal.
+    Requested(i32),
+    /// The kernel killed it for memory.
+    OutOfMemory,
+    /// The daemon ends.
+    Shutdown,
+    /// Init ended without a word about the program.
+    InitDied,
 }
 
 /// How a container's program ended.

@@ -3,14 +3,16 @@
 //! Every call gets exactly one answer. A call whose future is dropped is still carried out.
 
 use super::{
-    Error, Event, Gone, Inspection,
+    Error, Events, Gone, Inspection, Job, Usage,
     command::{Command, Reply, Wipe},
     install::InstallSlot,
+    journal::Journal,
 };
 use crate::repository::RepositoryId;
+use futures::{StreamExt, stream};
 use northstar_manifest::Container;
-use std::collections::BTreeMap;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use std::{collections::BTreeMap, num::NonZeroUsize};
+use tokio::sync::mpsc;
 
 /// What a start changes of the manifest's own words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,15 +36,26 @@ impl StartOverrides {
 #[derive(Clone, Debug)]
 pub struct Handle {
     commands: mpsc::Sender<Command>,
-    events: broadcast::WeakSender<Event>,
+    journal: Journal,
+    limits: Limits,
+}
+
+/// What is limited in number.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Most containers of one request that are under way.
+    pub(super) parallel: NonZeroUsize,
+    /// Most installs that are under way.
+    pub(super) max_installs: NonZeroUsize,
 }
 
 impl Handle {
-    pub(super) fn new(
-        commands: mpsc::Sender<Command>,
-        events: broadcast::WeakSender<Event>,
-    ) -> Handle {
-        Handle { commands, events }
+    pub(super) fn new(commands: mpsc::Sender<Command>, journal: Journal, limits: Limits) -> Handle {
+        Handle {
+            commands,
+            journal,
+            limits,
+        }
     }
 
     /// All installed containers and resources, sorted.
@@ -60,14 +73,29 @@ impl Handle {
         self.ask(|reply| Command::Inspect(container, reply)).await?
     }
 
-    /// Mounts the containers in parallel; the answers are in the order of the question.
-    pub async fn mount(&self, containers: Vec<Container>) -> Vec<(Container, Result<(), Error>)> {
-        self.for_each(containers, Command::Mount).await
+    /// What these containers use, or all if there are none.
+    pub async fn statistics(&self, containers: Vec<Container>) -> Result<Vec<Usage>, Gone> {
+        self.ask(|reply| Command::Statistics(containers, reply))
+            .await
     }
 
-    /// Unmounts the containers in parallel; the answers are in the order of the question.
-    pub async fn umount(&self, containers: Vec<Container>) -> Vec<(Container, Result<(), Error>)> {
-        self.for_each(containers, Command::Umount).await
+    /// Mounts the containers, some at a time; the answers are in the order of the question. Those that were not begun
+    /// when the job is cancelled have the error [`Error::Cancelled`].
+    pub async fn mount(
+        &self,
+        containers: Vec<Container>,
+        job: Job,
+    ) -> Vec<(Container, Result<(), Error>)> {
+        self.for_each(containers, job, Command::Mount).await
+    }
+
+    /// Unmounts the containers, as [`Handle::mount`] mounts them.
+    pub async fn umount(
+        &self,
+        containers: Vec<Container>,
+        job: Job,
+    ) -> Vec<(Container, Result<(), Error>)> {
+        self.for_each(containers, job, Command::Umount).await
     }
 
     /// Starts a container. Ok means that its `execve` has happened.
@@ -75,9 +103,10 @@ impl Handle {
         &self,
         container: Container,
         overrides: StartOverrides,
+        job: Job,
     ) -> Result<(), Error> {
-        self.ask(|reply| Command::Start(container, overrides, reply))
-            .await?
+        self.single(job, |reply| Command::Start(container, overrides, reply))
+            .await
     }
 
     /// Sends a signal to the process group of the container's program; signal 9 ends the whole container.
@@ -87,16 +116,27 @@ impl Handle {
     }
 
     /// Prepares the install of a package of `size` bytes.
-    pub async fn install(&self, repository: RepositoryId, size: u64) -> Result<InstallSlot, Error> {
-        self.ask(|reply| Command::Install(repository, size, reply))
+    pub async fn install(
+        &self,
+        repository: RepositoryId,
+        size: u64,
+        job: Job,
+    ) -> Result<InstallSlot, Error> {
+        self.ask_for(job, |reply| Command::Install(repository, size, reply))
             .await?
     }
 
     /// Unmounts and removes a package, with `wipe` also its persistent data.
-    pub async fn uninstall(&self, container: Container, wipe: bool) -> Result<(), Error> {
+    pub async fn uninstall(&self, container: Container, wipe: bool, job: Job) -> Result<(), Error> {
         let wipe = if wipe { Wipe::Remove } else { Wipe::Keep };
-        self.ask(|reply| Command::Uninstall(container, wipe, reply))
-            .await?
+        self.single(job, |reply| Command::Uninstall(container, wipe, reply))
+            .await
+    }
+
+    /// Tells the supervisor that a job was cancelled.
+    pub async fn cancelled(&self) {
+        // An error means that the end has come already, and with it all answers.
+        let _ = self.commands.send(Command::Cancelled).await;
     }
 
     /// Asks for an orderly end of the daemon. Does not wait for it: [`Event::Shutdown`] announces it.
@@ -105,32 +145,89 @@ impl Handle {
         let _ = self.commands.send(Command::Shutdown).await;
     }
 
-    /// All events from now on. The receiver closes when the supervisor has ended.
-    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
-        match self.events.upgrade() {
-            Some(sender) => sender.subscribe(),
-            None => broadcast::channel(1).1,
-        }
+    /// All events from now on. They end with the supervisor.
+    pub fn subscribe(&self) -> Events {
+        self.journal.read()
+    }
+
+    /// All events after number `seen`, if they are all still there.
+    pub fn subscribe_after(&self, seen: u64) -> Option<Events> {
+        self.journal.read_after(seen)
+    }
+
+    /// How many installs may be under way.
+    pub fn max_installs(&self) -> usize {
+        self.limits.max_installs.get()
+    }
+
+    /// How many events are kept for slow readers.
+    pub fn events_kept(&self) -> usize {
+        self.journal.capacity()
     }
 
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Gone> {
-        let (reply, answer) = oneshot::channel();
+        self.ask_for(Job::default(), command).await
+    }
+
+    async fn ask_for<T>(
+        &self,
+        job: Job,
+        command: impl FnOnce(Reply<T>) -> Command,
+    ) -> Result<T, Gone> {
+        let (reply, answer) = Reply::channel(job);
         self.commands.send(command(reply)).await.map_err(|_| Gone)?;
         answer.await.map_err(|_| Gone)
     }
 
+    /// A job of one step.
+    async fn single(
+        &self,
+        job: Job,
+        command: impl FnOnce(Reply<Result<(), Error>>) -> Command,
+    ) -> Result<(), Error> {
+        job.begin(1);
+        let result = self.ask_for(job.clone(), command).await?;
+        job.advance(1);
+        result
+    }
+
+    /// A job of one step for each container. Goes on when nobody waits for it any more.
     async fn for_each(
         &self,
         containers: Vec<Container>,
+        job: Job,
         command: fn(Container, Reply<Result<(), Error>>) -> Command,
     ) -> Vec<(Container, Result<(), Error>)> {
-        let requests = containers.into_iter().map(|container| async move {
-            let result = self.ask(|reply| command(container.clone(), reply)).await;
-            (
-                container,
-                result.map_err(Error::from).and_then(|result| result),
-            )
-        });
-        futures::future::join_all(requests).await
+        job.begin(u64::try_from(containers.len()).unwrap_or(u64::MAX));
+        let asked = containers.clone();
+        let handle = self.clone();
+        let work = async move {
+            let each = |container: Container| {
+                let (handle, job) = (&handle, job.clone());
+                async move {
+                    if job.is_cancelled() {
+                        return (container, Err(Error::Cancelled));
+                    }
+                    let asked = container.clone();
+                    let answer = handle.ask_for(job.clone(), |reply| command(asked, reply));
+                    let result = answer.await.map_err(Error::from).and_then(|result| result);
+                    job.advance(1);
+                    (container, result)
+                }
+            };
+            let works = stream::iter(containers).map(each);
+            works
+                .buffered(handle.limits.parallel.get())
+                .collect::<Vec<_>>()
+                .await
+        };
+        match tokio::spawn(work).await {
+            Ok(results) => results,
+            // The runtime shuts down.
+            Err(_) => asked
+                .into_iter()
+                .map(|container| (container, Err(Gone.into())))
+                .collect(),
+        }
     }
 }

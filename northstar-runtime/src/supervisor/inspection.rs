@@ -1,7 +1,10 @@
 //! What `inspect` tells about one container: a copy of the supervisor's knowledge at one moment.
 
-use crate::{repository::RepositoryId, supervisor::MemoryEvents};
-use northstar_manifest::Manifest;
+use crate::{
+    repository::RepositoryId,
+    supervisor::{Exit, MemoryEvents},
+};
+use northstar_manifest::{Container, Manifest};
 use std::{sync::Arc, time::Duration};
 
 /// One installed container.
@@ -17,6 +20,62 @@ pub struct Inspection {
     pub integrity: Protection,
     /// What the last start left out because it was missing and the repository says `missing = "skip"`.
     pub skipped: Vec<String>,
+    /// What it is doing.
+    pub state: State,
+    /// How often it was started since the daemon's start.
+    pub starts: u64,
+    /// Its last end.
+    pub last_exit: Option<Exit>,
+    /// The running process, if there is one.
+    pub process: Option<Process>,
+}
+
+/// What a container is doing: its run if there is one, else its image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nothing: it is only in its repository.
+    Installed,
+    /// Its image is being mounted.
+    Mounting,
+    /// Its image is mounted.
+    Mounted,
+    /// It waits for its images, or is being set up.
+    Starting,
+    /// Its program runs.
+    Running,
+    /// Its program has ended, and what was made for it is being cleaned up.
+    Exiting,
+    /// Its image is being unmounted.
+    Unmounting,
+    /// Its package is being removed.
+    Removing,
+}
+
+impl State {
+    /// The name that clients see.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Installed => "installed",
+            State::Mounting => "mounting",
+            State::Mounted => "mounted",
+            State::Starting => "starting",
+            State::Running => "running",
+            State::Exiting => "exiting",
+            State::Unmounting => "unmounting",
+            State::Removing => "removing",
+        }
+    }
+}
+
+/// What one container uses.
+#[derive(Clone, Debug)]
+pub struct Usage {
+    /// The container.
+    pub container: Container,
+    /// The image is mounted.
+    pub mounted: bool,
+    /// How often it was started since the daemon's start.
+    pub starts: u64,
     /// The running process, if there is one.
     pub process: Option<Process>,
 }

@@ -4,7 +4,7 @@
 //! driver nor any other client waits for an upload. Dropping the slot aborts: the task sees the channel close
 //! before [`Part::End`] and throws the staged bytes away.
 
-use super::Error;
+use super::{Error, Job, command::Reply};
 use crate::repository::RepositoryId;
 use bytes::Bytes;
 use northstar_manifest::Container;
@@ -27,6 +27,7 @@ pub struct InstallSlot {
     repository: RepositoryId,
     parts: mpsc::Sender<Part>,
     outcome: oneshot::Receiver<Result<Container, Error>>,
+    job: Job,
     /// The outcome, once it was received: it is given out once more by `finish`.
     failed: Option<Error>,
 }
@@ -35,24 +36,25 @@ pub struct InstallSlot {
 #[derive(Debug)]
 pub(super) struct Upload {
     pub(super) parts: mpsc::Receiver<Part>,
-    pub(super) outcome: oneshot::Sender<Result<Container, Error>>,
+    pub(super) outcome: Reply<Result<Container, Error>>,
 }
 
 impl InstallSlot {
-    pub(super) fn new(repository: RepositoryId) -> (InstallSlot, Upload) {
+    pub(super) fn new(repository: RepositoryId, job: Job) -> (InstallSlot, Upload) {
         let (parts, receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
-        let (sender, outcome) = oneshot::channel();
+        let (reply, outcome) = Reply::channel(job.clone());
         let slot = InstallSlot {
             repository,
             parts,
             outcome,
+            job,
             failed: None,
         };
         (
             slot,
             Upload {
                 parts: receiver,
-                outcome: sender,
+                outcome: reply,
             },
         )
     }
@@ -62,7 +64,9 @@ impl InstallSlot {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
+        let size = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
         if self.parts.send(Part::Chunk(chunk)).await.is_ok() {
+            self.job.advance(size);
             return Ok(());
         }
         let error = match (&mut self.outcome).await {

@@ -22,11 +22,14 @@ mod arguments;
 mod autostart;
 mod command;
 mod driver;
+mod ending;
 mod error;
 mod event;
 mod handle;
 mod inspection;
 mod install;
+mod job;
+mod journal;
 mod machine;
 mod registry;
 #[cfg(test)]
@@ -37,10 +40,13 @@ mod works;
 
 pub(crate) use error::report;
 pub use error::{Error, Gone, InvalidArguments};
-pub use event::{Event, ExitStatus, MemoryEvents};
+pub use event::{Event, Exit, ExitReason, ExitStatus, MemoryEvents};
 pub use handle::{Handle, StartOverrides};
-pub use inspection::{Inspection, Process, Protection, Statistics};
+pub use inspection::{Inspection, Process, Protection, State, Statistics, Usage};
 pub use install::InstallSlot;
+pub use job::{Job, Progress, Watcher};
+pub(crate) use journal::Publisher;
+pub use journal::{Events, Lag, Numbered};
 use shutdown::Shutdown;
 pub(crate) use shutdown::Stop;
 pub use shutdown::{EndError, Residue};
@@ -58,7 +64,7 @@ use machine::Machine;
 use registry::Entry;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
-    sync::{Semaphore, broadcast, mpsc},
+    sync::{Semaphore, mpsc},
     time::Instant,
 };
 use tracing::warn;
@@ -80,7 +86,7 @@ pub const MAX_VARIABLE_VALUE: usize = 1024;
 pub(crate) struct Supervisor {
     handle: Handle,
     commands: mpsc::Receiver<Command>,
-    events: broadcast::Sender<Event>,
+    events: Publisher,
     stop: mpsc::UnboundedSender<Stop>,
     stops: mpsc::UnboundedReceiver<Stop>,
 }
@@ -88,9 +94,13 @@ pub(crate) struct Supervisor {
 impl Supervisor {
     pub(crate) fn new(config: &Config) -> Supervisor {
         let (sender, commands) = mpsc::channel(config.event_buffer_size.max(1));
-        let (events, _) = broadcast::channel(config.notification_buffer_size.max(1));
+        let events = Publisher::new(config.notification_buffer_size);
         let (stop, stops) = mpsc::unbounded_channel();
-        let handle = Handle::new(sender, events.downgrade());
+        let limits = handle::Limits {
+            parallel: config.mount_parallel,
+            max_installs: config.max_installs,
+        };
+        let handle = Handle::new(sender, events.journal(), limits);
         Supervisor {
             handle,
             commands,
@@ -159,6 +169,8 @@ impl Supervisor {
             run_dir,
             loop_timeout: config.loop_device_timeout,
             mounts: Arc::new(Semaphore::new(config.mount_parallel.get())),
+            installs: Arc::new(Semaphore::new(config.max_installs.get())),
+            max_installs: config.max_installs.get(),
             outcomes: outcome_sender,
             uploads: upload_sender,
             events,

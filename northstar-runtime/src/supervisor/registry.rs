@@ -5,8 +5,9 @@
 //! in it, among it the answer that is owed when the state ends.
 
 use super::{
-    Error, ExitStatus, StartOverrides,
+    Error, Exit, StartOverrides, State,
     command::{Reply, Wipe},
+    ending::Requested,
 };
 use crate::repository::RepositoryId;
 use northstar_manifest::{Container, Name, Version, VersionReq};
@@ -27,7 +28,7 @@ pub(super) trait Parts: Debug {
     /// A mounted image.
     type Image: Debug;
     /// A running container.
-    type Process: Debug;
+    type Process: Clone + Debug;
     /// An uploaded and verified package that is not in its repository yet.
     type Staged: Debug;
     /// A package that is in its repository but not known yet.
@@ -51,6 +52,9 @@ pub(super) struct Entry<T: Parts> {
     pub(super) run: Run<T>,
     /// What the last start left out.
     pub(super) skipped: Vec<String>,
+    /// Successful starts so far.
+    pub(super) starts: u64,
+    pub(super) last_exit: Option<Exit>,
 }
 
 /// What a decision needs to know of a package and its repository.
@@ -121,11 +125,13 @@ pub(super) enum Run<T: Parts> {
     Running {
         resources: Vec<Container>,
         process: T::Process,
+        /// What clients have sent to it.
+        requested: Requested,
     },
     /// The program has ended; what was made for it is being cleaned up.
     Exiting {
         resources: Vec<Container>,
-        status: ExitStatus,
+        exit: Exit,
     },
 }
 
@@ -192,6 +198,21 @@ impl<T: Parts> Entry<T> {
             image: Image::Installed,
             run: Run::Idle,
             skipped: Vec::new(),
+            starts: 0,
+            last_exit: None,
+        }
+    }
+
+    pub(super) fn state(&self) -> State {
+        match (&self.run, &self.image) {
+            (Run::Gathering(_) | Run::Launching { .. }, _) => State::Starting,
+            (Run::Running { .. }, _) => State::Running,
+            (Run::Exiting { .. }, _) => State::Exiting,
+            (Run::Idle, Image::Installed) => State::Installed,
+            (Run::Idle, Image::Mounting { .. }) => State::Mounting,
+            (Run::Idle, Image::Mounted(_)) => State::Mounted,
+            (Run::Idle, Image::Unmounting(_)) => State::Unmounting,
+            (Run::Idle, Image::Removing { .. }) => State::Removing,
         }
     }
 }

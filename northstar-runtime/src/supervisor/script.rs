@@ -1,33 +1,33 @@
 //! A supervisor that a test plays: the other end of a [`Handle`], question by question.
 
 use super::{
-    Error, Event, Handle, Inspection, InstallSlot, StartOverrides,
-    command::{Command, Wipe},
+    Error, Handle, Inspection, InstallSlot, Job, Publisher, StartOverrides, Usage,
+    command::{Command, Reply, Wipe},
+    handle,
     install::{Part, Upload},
 };
 use crate::config::RepositoryId;
 use northstar_manifest::Container;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use std::num::NonZeroUsize;
+use tokio::sync::mpsc;
 
 /// Where the answer to a question without data goes.
-pub(crate) type Done = oneshot::Sender<Result<(), Error>>;
+pub(crate) type Done = Reply<Result<(), Error>>;
 
 /// A question of a [`Handle`], and where its answer goes.
 #[derive(Debug)]
 pub(crate) enum Asked {
-    List(oneshot::Sender<Vec<Container>>),
-    Repositories(oneshot::Sender<Vec<RepositoryId>>),
-    Inspect(Container, oneshot::Sender<Result<Inspection, Error>>),
+    List(Reply<Vec<Container>>),
+    Repositories(Reply<Vec<RepositoryId>>),
+    Inspect(Container, Reply<Result<Inspection, Error>>),
+    Statistics(Vec<Container>, Reply<Vec<Usage>>),
     Mount(Container, Done),
     Umount(Container, Done),
     Start(Container, StartOverrides, Done),
     Kill(Container, i32, Done),
-    Install(
-        RepositoryId,
-        u64,
-        oneshot::Sender<Result<InstallSlot, Error>>,
-    ),
+    Install(RepositoryId, u64, Reply<Result<InstallSlot, Error>>),
     Uninstall(Container, bool, Done),
+    Cancelled,
     Shutdown,
 }
 
@@ -35,7 +35,7 @@ pub(crate) enum Asked {
 #[derive(Debug)]
 pub(crate) struct Script {
     commands: mpsc::Receiver<Command>,
-    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) events: Publisher,
 }
 
 /// The far end of an [`InstallSlot`].
@@ -45,14 +45,18 @@ pub(crate) struct Uploading(Upload);
 /// A handle and who answers it. `events` is the number of events kept for a slow receiver.
 pub(crate) fn script(events: usize) -> (Handle, Script) {
     let (sender, commands) = mpsc::channel(64);
-    let (events, _) = broadcast::channel(events);
-    let handle = Handle::new(sender, events.downgrade());
+    let events = Publisher::new(events);
+    let limits = handle::Limits {
+        parallel: NonZeroUsize::MIN.saturating_add(1),
+        max_installs: NonZeroUsize::MIN.saturating_add(7),
+    };
+    let handle = Handle::new(sender, events.journal(), limits);
     (handle, Script { commands, events })
 }
 
 /// A slot to answer [`Asked::Install`] with, and its far end.
-pub(crate) fn upload(repository: RepositoryId) -> (InstallSlot, Uploading) {
-    let (slot, upload) = InstallSlot::new(repository);
+pub(crate) fn upload(repository: RepositoryId, job: Job) -> (InstallSlot, Uploading) {
+    let (slot, upload) = InstallSlot::new(repository, job);
     (slot, Uploading(upload))
 }
 
@@ -63,6 +67,8 @@ impl Script {
             Command::List(reply) => Asked::List(reply),
             Command::Repositories(reply) => Asked::Repositories(reply),
             Command::Inspect(container, reply) => Asked::Inspect(container, reply),
+            Command::Statistics(containers, reply) => Asked::Statistics(containers, reply),
+            Command::Cancelled => Asked::Cancelled,
             Command::Mount(container, reply) => Asked::Mount(container, reply),
             Command::Umount(container, reply) => Asked::Umount(container, reply),
             Command::Start(container, overrides, reply) => {

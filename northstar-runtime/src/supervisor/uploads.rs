@@ -1,7 +1,7 @@
 //! Uploads: from the bytes that a console delivers to a package that wants to become visible.
 
 use super::{
-    Error,
+    Error, Job,
     driver::Uploads,
     install::{InstallSlot, Part, Upload},
     machine::{Request, answer},
@@ -15,22 +15,27 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 impl Uploads for Works {
-    fn begin(&self, repository: &RepositoryId, size: u64) -> Result<InstallSlot, Error> {
+    fn begin(&self, repository: &RepositoryId, size: u64, job: Job) -> Result<InstallSlot, Error> {
         let Some(found) = self.repositories.get(repository) else {
             return Err(Error::InvalidRepository {
                 repository: repository.clone(),
             });
         };
+        let limit = self.max_installs;
+        let Ok(place) = Arc::clone(&self.installs).try_acquire_owned() else {
+            return Err(Error::TooManyInstalls { limit });
+        };
         let staging = found
             .stage(size)
             .map_err(|error| install_error(repository.clone(), error))?;
-        let (slot, upload) = InstallSlot::new(repository.clone());
-        tokio::spawn(receive(
-            repository.clone(),
-            staging,
-            upload,
-            self.uploads.clone(),
-        ));
+        job.begin(size);
+        let (slot, upload) = InstallSlot::new(repository.clone(), job);
+        let driver = self.uploads.clone();
+        let repository = repository.clone();
+        tokio::spawn(async move {
+            receive(repository, staging, upload, driver).await;
+            drop(place);
+        });
         Ok(slot)
     }
 }
@@ -57,6 +62,8 @@ async fn receive(
     // From here on the uploader is told that nothing more is wanted.
     drop(parts);
     match staged {
+        // The place of the package is still free; nothing is left of what was staged for it.
+        Ok(_) if outcome.is_cancelled() => answer(outcome, Err(Error::Cancelled)),
         Ok(staged) => {
             let container = staged.container();
             let _ = driver.send(Request::Commit(container, (repository, staged), outcome));

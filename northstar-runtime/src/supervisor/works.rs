@@ -1,9 +1,10 @@
 //! The real [`Workshop`]: each piece of work is a task that ends in one outcome for the driver.
 
 use super::{
-    Error, Event, Inspection, Process, Protection,
+    Error, Event, ExitStatus, Inspection, Process, Protection, Publisher, Usage,
     command::{Reply, Wipe},
-    machine::{Job, Launched, Outcome, Removal, Request, UnmountFailure, Workshop, answer},
+    ending::Ending,
+    machine::{Launched, Order, Outcome, Removal, Request, UnmountFailure, Workshop, answer},
     registry::{Entry, Facts, Image, Need, Parts},
     report,
     uploads::install_error,
@@ -23,7 +24,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::{Semaphore, broadcast, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tracing::{info, warn};
 
 /// Everything that the driver orders work from.
@@ -41,7 +42,10 @@ pub(super) struct Works {
     pub(super) mounts: Arc<Semaphore>,
     pub(super) outcomes: mpsc::UnboundedSender<Outcome<Works>>,
     pub(super) uploads: mpsc::UnboundedSender<Request<Works>>,
-    pub(super) events: broadcast::Sender<Event>,
+    /// Installs that may be under way.
+    pub(super) installs: Arc<Semaphore>,
+    pub(super) max_installs: usize,
+    pub(super) events: Publisher,
 }
 
 impl Parts for Works {
@@ -133,15 +137,15 @@ impl Workshop for Works {
         });
     }
 
-    fn launch(&mut self, job: Job<'_, Works>) {
-        let Job {
+    fn launch(&mut self, order: Order<'_, Works>) {
+        let Order {
             container,
             package,
             image,
             resources,
             overrides,
             cancel,
-        } = job;
+        } = order;
         let container = container.clone();
         let roots = root_of(image).and_then(|root| {
             let resources = resources.into_iter().map(root_of);
@@ -176,11 +180,15 @@ impl Workshop for Works {
                         skipped: running.skipped(),
                     };
                     tell(Outcome::Launched(container.clone(), Ok(launched)));
+                    let process = running.process();
                     let report = |report| {
                         let container = container.clone();
                         tell(match report {
                             Report::Memory(events) => Outcome::Memory(container, events),
-                            Report::Ended(status) => Outcome::Ended(container, status),
+                            Report::Ended(status) => {
+                                let ending = ending(status, &process);
+                                Outcome::Ended(container, ending)
+                            }
                             Report::CleanedUp => Outcome::CleanedUp(container),
                         });
                     };
@@ -256,6 +264,9 @@ impl Workshop for Works {
                 Integrity::FullRead => Protection::FullRead,
             },
             skipped: entry.skipped.clone(),
+            state: entry.state(),
+            starts: entry.starts,
+            last_exit: entry.last_exit,
             process: None,
         }
     }
@@ -268,28 +279,57 @@ impl Workshop for Works {
     ) {
         let process = process.clone();
         tokio::task::spawn_blocking(move || {
-            inspection.process = Some(Process {
-                pid: process.pid(),
-                uptime: process.uptime(),
-                statistics: process.statistics(),
-            });
+            inspection.process = Some(measured(&process));
             answer(reply, Ok(inspection));
+        });
+    }
+
+    fn measure_all(
+        &mut self,
+        usage: Vec<(Usage, Option<launch::Process>)>,
+        reply: Reply<Vec<Usage>>,
+    ) {
+        tokio::task::spawn_blocking(move || {
+            let all = usage.into_iter().map(|(usage, process)| Usage {
+                process: process.as_ref().map(measured),
+                ..usage
+            });
+            answer(reply, all.collect());
         });
     }
 
     fn publish(&mut self, event: Event) {
         match &event {
             Event::Started(container) => info!("started {container}"),
-            Event::Exited(container, status) => info!("{container} ended with {status}"),
+            Event::Exited(container, exit) => info!("{container} ended with {}", exit.status),
             Event::Installed(container) => info!("installed {container}"),
             Event::Uninstalled(container) => info!("uninstalled {container}"),
             Event::CgroupMemory(container, events) => {
                 warn!("{container} is short of memory: {events:?}");
             }
-            Event::Shutdown => {}
+            // The work itself has told.
+            Event::Mounted(_) | Event::Unmounted(_) | Event::Shutdown => {}
         }
-        // Nobody has to listen.
-        let _ = self.events.send(event);
+        self.events.send(event);
+    }
+}
+
+/// What is known about the end of a container whose control group is still there.
+fn ending(status: ExitStatus, process: &launch::Process) -> Ending {
+    let events = process.statistics().memory_events;
+    Ending {
+        status,
+        out_of_memory: events.oom_kill.is_some_and(|kills| kills > 0),
+        silent: process.init_was_silent(),
+    }
+}
+
+/// Reads the numbers of the kernel.
+fn measured(process: &launch::Process) -> Process {
+    Process {
+        pid: process.pid(),
+        uptime: process.uptime(),
+        statistics: process.statistics(),
     }
 }
 

@@ -68,23 +68,22 @@ async fn a_line_as_long_as_it_may_be_is_served() {
 #[tokio::test]
 async fn a_request_about_too_many_containers_is_not_served() {
     let server = Setup::default().start().await;
-    for (verb, count) in [
-        ("mount", 1024),
-        ("umount", 1024),
-        ("mount", 1025),
-        ("umount", 1025),
-    ] {
-        let mut client = server.tcp().await.connect().await;
-        let containers = vec![r#""app:1.0.0""#; count].join(",");
-        let line = format!(r#"{{"{verb}":{{"containers":[{containers}]}}}}"#);
-        client.send(&request(&line)).await;
-        match client.next().await {
-            Some(answer) => {
-                assert_eq!(count, 1024);
-                assert_eq!(answer["response"][verb].as_array().unwrap().len(), 1024);
-            }
-            None => assert_eq!(count, 1025),
-        }
+    let mut client = server.tcp().await.connect().await;
+    for verb in ["mount", "umount"] {
+        let ask = |count: usize| {
+            let containers = vec![r#""app:1.0.0""#; count].join(",");
+            format!(r#"{{"{verb}":{{"containers":[{containers}]}}}}"#)
+        };
+        let answer = client.ask(&ask(1024)).await;
+        assert_eq!(answer[verb].as_array().unwrap().len(), 1024);
+        server.record.lock().unwrap().asked.clear();
+        let answer = client.ask(&ask(1025)).await;
+        let cause = "1025 containers in one request are too many (at most 1024)";
+        let refused = serde_json::json!([{"error": {
+            "container": "app:1.0.0", "error": {"invalid_arguments": {"cause": cause}}
+        }}]);
+        assert_eq!(answer[verb], refused);
+        assert_eq!(server.asked(), Vec::<String>::new());
     }
     server.stop().await;
 }

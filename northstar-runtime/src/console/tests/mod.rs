@@ -1,5 +1,6 @@
 //! Consoles over real sockets, in front of a supervisor that the test plays.
 
+mod extensions;
 mod fuzz;
 mod hostile;
 mod installs;
@@ -13,7 +14,8 @@ use super::{Console, Listening};
 use crate::{
     config::{Address, ConnectionOptions, Listener, ListenerOptions},
     supervisor::{
-        Error, Event, Inspection, Process, Protection, Statistics,
+        Error, Event, Exit, ExitReason, ExitStatus, Inspection, Process, Protection, Publisher,
+        State, Statistics, Usage,
         script::{self, Asked, Script},
     },
 };
@@ -27,7 +29,6 @@ use std::{
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
     net::{TcpStream, UnixStream},
-    sync::broadcast,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -63,7 +64,7 @@ struct Server {
     listening: Listening,
     cancel: CancellationToken,
     record: Arc<Mutex<Record>>,
-    events: broadcast::Sender<Event>,
+    events: Publisher,
     directory: tempfile::TempDir,
 }
 
@@ -287,13 +288,15 @@ async fn play(mut script: Script, record: Arc<Mutex<Record>>) {
             Asked::Inspect(container, reply) => {
                 drop(reply.send(known(&container).map(|()| inspection())));
             }
+            Asked::Statistics(_, reply) => drop(reply.send(vec![usage()])),
+            Asked::Cancelled => {}
             Asked::Mount(container, reply)
             | Asked::Umount(container, reply)
             | Asked::Kill(container, _, reply)
             | Asked::Uninstall(container, _, reply) => drop(reply.send(known(&container))),
             Asked::Start(container, _, reply) => {
                 if known(&container).is_ok() {
-                    let _ = events.send(Event::Started(container.clone()));
+                    events.send(Event::Started(container.clone()));
                 }
                 drop(reply.send(known(&container)));
             }
@@ -301,7 +304,7 @@ async fn play(mut script: Script, record: Arc<Mutex<Record>>) {
                 let record = Arc::clone(&record);
                 match repository.as_str() {
                     "default" => {
-                        let (slot, uploading) = script::upload(repository);
+                        let (slot, uploading) = script::upload(repository, reply.job());
                         drop(reply.send(Ok(slot)));
                         tokio::spawn(async move {
                             let bytes = uploading.finish(Ok(container("new:0.0.1"))).await;
@@ -309,7 +312,7 @@ async fn play(mut script: Script, record: Arc<Mutex<Record>>) {
                         });
                     }
                     "deaf" => {
-                        let (slot, uploading) = script::upload(repository);
+                        let (slot, uploading) = script::upload(repository, reply.job());
                         uploading.refuse(Error::InstallDuplicate {
                             container: app.clone(),
                         });
@@ -318,9 +321,14 @@ async fn play(mut script: Script, record: Arc<Mutex<Record>>) {
                     _ => drop(reply.send(Err(Error::InvalidRepository { repository }))),
                 }
             }
-            Asked::Shutdown => drop(events.send(Event::Shutdown)),
+            Asked::Shutdown => events.send(Event::Shutdown),
         }
     }
+}
+
+fn exited(container: &Container, status: ExitStatus) -> Event {
+    let reason = ExitReason::OwnExit;
+    Event::Exited(container.clone(), Exit { status, reason })
 }
 
 fn describe(asked: &Asked) -> String {
@@ -328,6 +336,8 @@ fn describe(asked: &Asked) -> String {
         Asked::List(_) => "list".to_owned(),
         Asked::Repositories(_) => "repositories".to_owned(),
         Asked::Inspect(container, _) => format!("inspect {container}"),
+        Asked::Statistics(containers, _) => format!("statistics {containers:?}"),
+        Asked::Cancelled => "cancelled".to_owned(),
         Asked::Mount(container, _) => format!("mount {container}"),
         Asked::Umount(container, _) => format!("umount {container}"),
         Asked::Start(container, overrides, _) => format!(
@@ -341,6 +351,15 @@ fn describe(asked: &Asked) -> String {
     }
 }
 
+fn usage() -> Usage {
+    Usage {
+        container: container("app:1.0.0"),
+        mounted: true,
+        starts: 3,
+        process: inspection().process,
+    }
+}
+
 fn inspection() -> Inspection {
     let name = "app".parse().unwrap();
     let mut manifest = Manifest::new(name, "1.0.0".parse().unwrap(), 1000, 100_000);
@@ -351,6 +370,12 @@ fn inspection() -> Inspection {
         mounted: true,
         integrity: Protection::FullRead,
         skipped: vec!["/opt".to_owned()],
+        state: State::Running,
+        starts: 3,
+        last_exit: Some(Exit {
+            status: ExitStatus::Signalled(9),
+            reason: ExitReason::OutOfMemory,
+        }),
         process: Some(Process {
             pid: 42,
             uptime: Duration::from_secs(1),

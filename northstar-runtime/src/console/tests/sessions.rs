@@ -245,11 +245,11 @@ async fn subscribers_are_told_everything_in_the_documented_shape() {
     let table = [
         (Event::Started(app.clone()), r#"{"started":"app:1.0.0"}"#),
         (
-            Event::Exited(app.clone(), ExitStatus::Exit(7)),
+            exited(&app, ExitStatus::Exit(7)),
             r#"{"exit":["app:1.0.0",{"exit":{"code":7}}]}"#,
         ),
         (
-            Event::Exited(app.clone(), ExitStatus::Signalled(9)),
+            exited(&app, ExitStatus::Signalled(9)),
             r#"{"exit":["app:1.0.0",{"signalled":{"signal":9}}]}"#,
         ),
         (Event::Installed(app.clone()), r#"{"install":"app:1.0.0"}"#),
@@ -264,7 +264,7 @@ async fn subscribers_are_told_everything_in_the_documented_shape() {
         (Event::Shutdown, r#""shutdown""#),
     ];
     for (event, notification) in table {
-        server.events.send(event).unwrap();
+        server.events.send(event);
         subscriber
             .expect(&format!("{{\"notification\":{notification}}}"))
             .await;
@@ -294,7 +294,7 @@ async fn notifications_come_while_a_request_is_worked_on() {
     let Some(Asked::Start(app, _, reply)) = script.next().await else {
         panic!("no start");
     };
-    script.events.send(Event::Started(app)).unwrap();
+    script.events.send(Event::Started(app));
     client
         .expect(r#"{"notification":{"started":"app:1.0.0"}}"#)
         .await;
@@ -314,10 +314,7 @@ async fn a_subscriber_that_lost_notifications_is_disconnected() {
     let mut subscriber = server.tcp().await.subscribe().await;
     // Nothing else runs until all of these are sent.
     for _ in 0..5 {
-        server
-            .events
-            .send(Event::Installed(container("app:1.0.0")))
-            .unwrap();
+        server.events.send(Event::Installed(container("app:1.0.0")));
     }
     subscriber.closed().await;
     server.tcp().await.connect().await.works().await;
@@ -344,7 +341,7 @@ async fn shutdown_is_answered_announced_and_done() {
 async fn what_was_on_its_way_arrives_although_the_console_ends() {
     let server = Setup::default().start().await;
     let mut subscriber = server.tcp().await.subscribe().await;
-    server.events.send(Event::Shutdown).unwrap();
+    server.events.send(Event::Shutdown);
     server.cancel.cancel();
     subscriber.expect(r#"{"notification":"shutdown"}"#).await;
     subscriber.closed().await;
@@ -382,7 +379,7 @@ async fn who_neither_subscribes_nor_speaks_is_closed_after_a_while() {
     let mut idle = server.tcp().await.connect().await;
     let mut subscriber = server.tcp().await.subscribe().await;
     idle.closed().await;
-    server.events.send(Event::Shutdown).unwrap();
+    server.events.send(Event::Shutdown);
     subscriber.expect(r#"{"notification":"shutdown"}"#).await;
     server.stop().await;
 }

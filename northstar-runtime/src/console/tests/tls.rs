@@ -3,6 +3,7 @@
 mod authority;
 
 use super::{CONNECT, Client, DEADLINE, Record, SUBSCRIBE, container, json, play, request};
+use crate::supervisor::Publisher;
 use crate::{
     config::{Address, ConnectionOptions, Listener, ListenerOptions, SubjectPeer, Tls},
     console::{Console, Listening},
@@ -21,7 +22,6 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::broadcast,
     time::timeout,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 struct Site {
     listening: Listening,
     cancel: CancellationToken,
-    events: broadcast::Sender<Event>,
+    events: Publisher,
     record: Arc<Mutex<Record>>,
     directory: tempfile::TempDir,
     server: Authority,
@@ -255,9 +255,7 @@ async fn a_session_of_0_9_2_over_tls() {
     let uploads = site.record.lock().unwrap().uploads.clone();
     assert!(uploads == [Some(package)]);
 
-    site.events
-        .send(Event::Uninstalled(container("app:1.0.0")))
-        .unwrap();
+    site.events.send(Event::Uninstalled(container("app:1.0.0")));
     client
         .expect(r#"{"notification":{"uninstall":"app:1.0.0"}}"#)
         .await;

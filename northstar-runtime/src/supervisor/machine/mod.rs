@@ -11,9 +11,10 @@ mod requests;
 mod tests;
 
 use super::{
-    Error, Event, ExitStatus, Inspection, MemoryEvents, StartOverrides,
+    Error, Event, ExitStatus, Inspection, MemoryEvents, StartOverrides, Usage,
     admission::Ask,
     command::{Reply, Wipe},
+    ending::Ending,
     registry::{Entry, Facts, Parts, Registry},
 };
 use crate::{
@@ -33,7 +34,7 @@ pub(in crate::supervisor) trait Workshop: Parts {
     fn unmount(&mut self, container: &Container, image: Self::Image);
     /// Ends in [`Outcome::Launched`], early if `cancel` fires, and if that is a success later in [`Outcome::Ended`] and
     /// then [`Outcome::CleanedUp`].
-    fn launch(&mut self, job: Job<'_, Self>);
+    fn launch(&mut self, order: Order<'_, Self>);
     /// Sends a signal to a running container.
     fn signal(&mut self, process: &Self::Process, signal: i32) -> io::Result<()>;
     /// Ends in [`Outcome::Removed`].
@@ -55,13 +56,15 @@ pub(in crate::supervisor) trait Workshop: Parts {
         inspection: Inspection,
         reply: Reply<Result<Inspection, Error>>,
     );
+    /// Adds the numbers of the running processes and answers.
+    fn measure_all(&mut self, usage: Vec<(Usage, Option<Self::Process>)>, reply: Reply<Vec<Usage>>);
     /// Tells everybody.
     fn publish(&mut self, event: Event);
 }
 
 /// What a launch needs to know.
 #[derive(Debug)]
-pub(in crate::supervisor) struct Job<'a, T: Parts + ?Sized> {
+pub(in crate::supervisor) struct Order<'a, T: Parts + ?Sized> {
     pub(in crate::supervisor) container: &'a Container,
     pub(in crate::supervisor) package: &'a T::Package,
     pub(in crate::supervisor) image: &'a T::Image,
@@ -79,7 +82,7 @@ pub(in crate::supervisor) enum Outcome<T: Parts> {
     Unmounted(Container, Result<(), UnmountFailure<T>>),
     Launched(Container, Result<Launched<T>, Arc<launch::Error>>),
     /// The container is dead. Its clean-up has begun.
-    Ended(Container, ExitStatus),
+    Ended(Container, Ending),
     /// Nothing of the run is left.
     CleanedUp(Container),
     Removed(Container, Result<Removal, Arc<RemoveError>>),
@@ -134,6 +137,18 @@ impl<T: Parts> Request<T> {
             Request::Kill(container, signal, _) => Ask::Kill(container, *signal),
             Request::Uninstall(container, wipe, _) => Ask::Uninstall(container, *wipe),
             Request::Commit(container, ..) => Ask::Commit(container),
+        }
+    }
+
+    /// Whoever asked does not want it any more.
+    fn is_cancelled(&self) -> bool {
+        match self {
+            Request::Mount(_, reply)
+            | Request::Umount(_, reply)
+            | Request::Start(_, _, reply)
+            | Request::Kill(_, _, reply)
+            | Request::Uninstall(_, _, reply) => reply.is_cancelled(),
+            Request::Commit(_, _, reply) => reply.is_cancelled(),
         }
     }
 

@@ -6,7 +6,8 @@ use crate::{
     repository::RemoveError,
     storage::MountError,
     supervisor::{
-        Error, Event, ExitStatus,
+        Error, Event,
+        ending::{Ending, Requested},
         registry::{AfterUnmount, Entry, Image, Run},
     },
 };
@@ -20,7 +21,7 @@ impl<W: Workshop> Machine<W> {
             Outcome::Mounted(container, result) => self.mounted(&container, result),
             Outcome::Unmounted(container, result) => self.unmounted(&container, result),
             Outcome::Launched(container, result) => self.launched(container, result),
-            Outcome::Ended(container, status) => self.ended(&container, status),
+            Outcome::Ended(container, ending) => self.ended(&container, ending),
             Outcome::CleanedUp(container) => self.cleaned_up(container),
             Outcome::Removed(container, result) => self.removed(container, result),
             Outcome::Committed(container, result) => self.committed(container, result),
@@ -30,13 +31,7 @@ impl<W: Workshop> Machine<W> {
                     .publish(Event::CgroupMemory(container, events));
             }
         }
-        for _ in 0..self.waiting.len() {
-            if let Some(request) = self.waiting.pop_front()
-                && let Some(request) = self.try_now(request)
-            {
-                self.waiting.push_back(request);
-            }
-        }
+        self.look_again();
         if self.closing.is_some() {
             self.take_down();
         }
@@ -58,6 +53,9 @@ impl<W: Workshop> Machine<W> {
                 })
             });
             answer(reply, result);
+        }
+        if failure.is_none() {
+            self.workshop.publish(Event::Mounted(container.clone()));
         }
         for user in self.gathering(container) {
             match &failure {
@@ -128,6 +126,9 @@ impl<W: Workshop> Machine<W> {
                 source,
             }),
         };
+        if matches!(entry.image, Image::Installed) {
+            self.workshop.publish(Event::Unmounted(container.clone()));
+        }
         match (after, error) {
             (AfterUnmount::Rest { reply }, error) => {
                 if let Some(reply) = reply {
@@ -135,6 +136,9 @@ impl<W: Workshop> Machine<W> {
                 }
             }
             (AfterUnmount::Remove { reply, .. }, Some(error)) => answer(reply, Err(error)),
+            (AfterUnmount::Remove { reply, .. }, None) if reply.is_cancelled() => {
+                answer(reply, Err(Error::Cancelled));
+            }
             (AfterUnmount::Remove { wipe, reply }, None) => {
                 entry.image = Image::Removing { reply };
                 self.workshop.remove(container, &entry.package, wipe);
@@ -158,13 +162,23 @@ impl<W: Workshop> Machine<W> {
                 if let Some(signal) = self.closing {
                     let _ = self.workshop.signal(&process, signal);
                 }
-                entry.run = Run::Running { resources, process };
+                entry.run = Run::Running {
+                    resources,
+                    process,
+                    requested: Requested::default(),
+                };
                 entry.skipped = skipped;
+                entry.starts = entry.starts.saturating_add(1);
                 answer(reply, Ok(()));
                 self.workshop.publish(Event::Started(container));
             }
             Err(source) if matches!(*source, launch::Error::Cancelled) => {
-                answer(reply, Err(Error::ShuttingDown));
+                let error = if self.closing.is_some() {
+                    Error::ShuttingDown
+                } else {
+                    Error::Cancelled
+                };
+                answer(reply, Err(error));
             }
             Err(source) => {
                 answer(
@@ -175,12 +189,20 @@ impl<W: Workshop> Machine<W> {
         }
     }
 
-    fn ended(&mut self, container: &Container, status: ExitStatus) {
+    fn ended(&mut self, container: &Container, ending: Ending) {
+        let closing = self.closing.is_some();
         let Some(entry) = self.registry.get_mut(container) else {
             return;
         };
         match std::mem::replace(&mut entry.run, Run::Idle) {
-            Run::Running { resources, .. } => entry.run = Run::Exiting { resources, status },
+            Run::Running {
+                resources,
+                requested,
+                ..
+            } => {
+                let exit = ending.exit(requested, closing);
+                entry.run = Run::Exiting { resources, exit };
+            }
             other => entry.run = other,
         }
     }
@@ -189,13 +211,14 @@ impl<W: Workshop> Machine<W> {
         let Some(entry) = self.registry.get_mut(&container) else {
             return;
         };
-        let Run::Exiting { status, .. } = std::mem::replace(&mut entry.run, Run::Idle) else {
+        let Run::Exiting { exit, .. } = std::mem::replace(&mut entry.run, Run::Idle) else {
             return;
         };
-        if entry.facts.critical && !status.success() && self.closing.is_none() {
-            self.critical = Some((container.clone(), status));
+        entry.last_exit = Some(exit);
+        if entry.facts.critical && !exit.status.success() && self.closing.is_none() {
+            self.critical = Some((container.clone(), exit.status));
         }
-        self.workshop.publish(Event::Exited(container, status));
+        self.workshop.publish(Event::Exited(container, exit));
     }
 
     fn removed(&mut self, container: Container, result: Result<Removal, Arc<RemoveError>>) {

@@ -1,8 +1,8 @@
 //! From a request to its answer or to the work it orders.
 
-use super::{Job, Machine, Request, Workshop, answer};
+use super::{Machine, Order, Request, Workshop, answer};
 use crate::supervisor::{
-    Error, Inspection, StartOverrides,
+    Error, Inspection, StartOverrides, Usage,
     admission::{self, Decision},
     command::{Reply, Wipe},
     registry::{AfterUnmount, Entry, Image, Run, Start},
@@ -32,6 +32,62 @@ impl<W: Workshop> Machine<W> {
         }
     }
 
+    pub(in crate::supervisor) fn statistics(
+        &mut self,
+        containers: &[Container],
+        reply: Reply<Vec<Usage>>,
+    ) {
+        let wanted =
+            |container: &Container| containers.is_empty() || containers.contains(container);
+        let usage = self
+            .registry
+            .iter()
+            .filter(|(container, _)| wanted(container))
+            .map(|(container, entry)| {
+                let usage = Usage {
+                    container: container.clone(),
+                    mounted: matches!(entry.image, Image::Mounted(_)),
+                    starts: entry.starts,
+                    process: None,
+                };
+                let process = match &entry.run {
+                    Run::Running { process, .. } => Some(process.clone()),
+                    _ => None,
+                };
+                (usage, process)
+            });
+        let usage = usage.collect();
+        self.workshop.measure_all(usage, reply);
+    }
+
+    /// Some jobs were cancelled: ends what has not begun and what can be undone. The rest answers when it is done.
+    pub(in crate::supervisor) fn look_for_cancelled(&mut self) {
+        for request in std::mem::take(&mut self.waiting) {
+            if request.is_cancelled() {
+                request.deny(Error::Cancelled);
+            } else {
+                self.waiting.push_back(request);
+            }
+        }
+        for (_, entry) in self.registry.iter_mut() {
+            match std::mem::replace(&mut entry.run, Run::Idle) {
+                // Its images are mounted all the same: others may wait for them.
+                Run::Gathering(start) if start.reply.is_cancelled() => {
+                    answer(start.reply, Err(Error::Cancelled));
+                }
+                other => {
+                    if let Run::Launching { cancel, reply, .. } = &other
+                        && reply.is_cancelled()
+                    {
+                        cancel.cancel();
+                    }
+                    entry.run = other;
+                }
+            }
+        }
+        self.look_again();
+    }
+
     /// Takes a request: answers it, begins it, or keeps it until a transition has ended.
     pub(in crate::supervisor) fn request(&mut self, request: Request<W>) {
         if self.closing.is_some() {
@@ -42,8 +98,23 @@ impl<W: Workshop> Machine<W> {
         }
     }
 
+    /// Decides the waiting requests anew.
+    pub(super) fn look_again(&mut self) {
+        for _ in 0..self.waiting.len() {
+            if let Some(request) = self.waiting.pop_front()
+                && let Some(request) = self.try_now(request)
+            {
+                self.waiting.push_back(request);
+            }
+        }
+    }
+
     /// Begins or answers the request, or hands it back if it has to wait.
     pub(super) fn try_now(&mut self, request: Request<W>) -> Option<Request<W>> {
+        if request.is_cancelled() {
+            request.deny(Error::Cancelled);
+            return None;
+        }
         match admission::decide(&self.registry, request.ask()) {
             Decision::Wait => return Some(request),
             Decision::Denied(error) => request.deny(error),
@@ -164,7 +235,7 @@ impl<W: Workshop> Machine<W> {
             return;
         };
         let cancel = CancellationToken::new();
-        workshop.launch(Job {
+        workshop.launch(Order {
             container,
             package: &entry.package,
             image,
@@ -188,12 +259,16 @@ impl<W: Workshop> Machine<W> {
 
     fn kill(&mut self, container: Container, signal: i32, reply: Reply<Result<(), Error>>) {
         let Some(Entry {
-            run: Run::Running { process, .. },
+            run: Run::Running {
+                process, requested, ..
+            },
             ..
-        }) = self.registry.get(&container)
+        }) = self.registry.get_mut(&container)
         else {
             return answer(reply, Err(Error::StopContainerNotStarted { container }));
         };
+        // Before it is sent: the end may be noticed at once.
+        requested.note(signal);
         let result = self.workshop.signal(process, signal).map_err(|source| {
             // The process is gone and its end is about to be noticed.
             if source.raw_os_error() == Some(nix::libc::ESRCH) {
