@@ -1,16 +1,16 @@
 //! What can be written on the command line.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
-use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
-use northstar_client::Endpoint;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint, error::ErrorKind};
+use northstar_client::{Endpoint, Tls};
 
 use crate::{
     output::Color,
     verbs::{
         completion::Completion, inspect::Inspect, install::Install, kill::Kill, mount::Mount,
-        notifications::Notifications, start::Start, stop::Stop, token::Token, umount::Umount,
-        uninstall::Uninstall, verify_token::VerifyToken,
+        notifications::Notifications, seccomp::Seccomp, start::Start, stop::Stop, token::Token,
+        top::Top, umount::Umount, uninstall::Uninstall, verify_token::VerifyToken,
     },
 };
 
@@ -49,6 +49,7 @@ Examples:
   nstar stop 'hello-*'
   nstar kill -9 hello-world
   nstar --url unix:///run/northstar.sock install hello.npk
+  nstar --url tls://ecu:4200 --tls-ca ca.pem --tls-cert me.pem --tls-key me.key list
   nstar --json inspect hello-world";
 
 /// The heading of what every verb takes, apart from what only one does.
@@ -58,7 +59,7 @@ const COMMON: &str = "Common options";
 #[derive(Debug, Parser)]
 #[command(name = "nstar", version, after_help = AFTER_HELP, arg_required_else_help = true)]
 pub struct Cli {
-    /// Where the daemon is: tcp://HOST:PORT or unix:///PATH.
+    /// Where the daemon is: tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH.
     #[arg(
         short,
         long,
@@ -101,9 +102,76 @@ pub struct Cli {
     )]
     pub color: Color,
 
+    /// Certificates for tls://.
+    #[command(flatten)]
+    pub tls: TlsFiles,
+
     /// What to do.
     #[command(subcommand)]
     pub verb: Verb,
+}
+
+/// Certificates for tls://.
+#[derive(Debug, Args)]
+pub struct TlsFiles {
+    /// For tls://: the authorities that sign the daemon's certificate (PEM).
+    #[arg(
+        long,
+        global = true,
+        help_heading = COMMON,
+        env = "NSTAR_TLS_CA",
+        hide_env_values = true,
+        value_name = "FILE",
+        value_hint = ValueHint::FilePath
+    )]
+    tls_ca: Option<PathBuf>,
+
+    /// For tls://: the certificate of this client (PEM).
+    #[arg(
+        long,
+        global = true,
+        help_heading = COMMON,
+        env = "NSTAR_TLS_CERT",
+        hide_env_values = true,
+        value_name = "FILE",
+        value_hint = ValueHint::FilePath
+    )]
+    tls_cert: Option<PathBuf>,
+
+    /// For tls://: the private key of this client (PEM); nobody else must be able to read it.
+    #[arg(
+        long,
+        global = true,
+        help_heading = COMMON,
+        env = "NSTAR_TLS_KEY",
+        hide_env_values = true,
+        value_name = "FILE",
+        value_hint = ValueHint::FilePath
+    )]
+    tls_key: Option<PathBuf>,
+
+    /// For tls://: the name in the daemon's certificate, if it is not HOST.
+    #[arg(
+        long,
+        global = true,
+        help_heading = COMMON,
+        env = "NSTAR_TLS_NAME",
+        hide_env_values = true,
+        value_name = "NAME"
+    )]
+    tls_name: Option<String>,
+}
+
+impl TlsFiles {
+    /// The certificates, if all of them are named.
+    pub fn certificates(&self) -> Option<Tls> {
+        Some(Tls {
+            ca: self.tls_ca.clone()?,
+            cert: self.tls_cert.clone()?,
+            key: self.tls_key.clone()?,
+            server_name: self.tls_name.clone(),
+        })
+    }
 }
 
 /// What to do.
@@ -134,6 +202,8 @@ pub enum Verb {
     /// Print what happens, until interrupted.
     #[command(visible_alias = "events")]
     Notifications(Notifications),
+    /// Show live what containers use.
+    Top(Top),
     /// Print who the daemon takes this client for.
     Ident,
     /// Create a token that proves to TARGET who this client is.
@@ -144,8 +214,17 @@ pub enum Verb {
     VerifyToken(VerifyToken),
     /// Stop all containers and end the daemon.
     Shutdown,
+    /// Make the list of system calls of a manifest from recorded runs.
+    Seccomp(Seccomp),
     /// Print a completion script for a shell.
     Completion(Completion),
+}
+
+impl Verb {
+    /// Whether it is about more than protocol 0.9.2 has.
+    pub fn wants_details(&self) -> bool {
+        matches!(self, Verb::Notifications(_) | Verb::Top(_))
+    }
 }
 
 impl Cli {

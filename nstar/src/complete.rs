@@ -3,11 +3,11 @@
 //! The script of `nstar completion` runs nstar with [`VARIABLE`] and the words so far; clap_complete
 //! knows the verbs and options, and the names of containers and repositories come from the daemon.
 
-use std::{env, ffi::OsStr, time::Duration};
+use std::{env, ffi::OsStr, path::PathBuf, time::Duration};
 
 use clap::CommandFactory;
 use clap_complete::{CompleteEnv, CompletionCandidate};
-use northstar_client::{Client, Endpoint, Options};
+use northstar_client::{Client, Endpoint, Options, Tls};
 use tokio::{runtime, time};
 
 use crate::cli::Cli;
@@ -64,9 +64,11 @@ fn ask(question: impl AsyncFnOnce(Client) -> Option<Vec<String>>) -> Vec<String>
     let answer = runtime.block_on(async {
         // Made inside, because a timer needs the runtime.
         time::timeout(PATIENCE, async {
-            let client = Client::connect(&endpoint()?, Options::default())
-                .await
-                .ok()?;
+            let options = Options {
+                tls: certificates(),
+                ..Options::default()
+            };
+            let client = Client::connect(&endpoint()?, options).await.ok()?;
             question(client).await
         })
         .await
@@ -83,6 +85,17 @@ fn endpoint() -> Option<Endpoint> {
         .unwrap_or_else(|| "tcp://localhost:4200".to_owned())
         .parse()
         .ok()
+}
+
+/// The certificates that the environment names.
+fn certificates() -> Option<Tls> {
+    let path = |name| env::var_os(name).map(PathBuf::from);
+    Some(Tls {
+        ca: path("NSTAR_TLS_CA")?,
+        cert: path("NSTAR_TLS_CERT")?,
+        key: path("NSTAR_TLS_KEY")?,
+        server_name: env::var("NSTAR_TLS_NAME").ok(),
+    })
 }
 
 /// The URL on a command line. Bash breaks words at colons; the pieces are put together again.

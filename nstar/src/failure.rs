@@ -3,10 +3,13 @@
 use std::{io, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use northstar_api::{Container, Error};
-use northstar_client::{ConnectError, Disconnected, RequestError};
+use northstar_client::{ConnectError, Disconnected, RequestError, TlsError};
 use thiserror::Error;
 
-use crate::refusal::{self, Refusal};
+use crate::{
+    refusal::{self, Refusal},
+    seccomp::SeccompFailure,
+};
 
 /// Why nstar did not do what it was told.
 #[derive(Debug, Error)]
@@ -64,6 +67,8 @@ pub enum Failure {
     Output { source: io::Error },
     #[error("cannot use the terminal")]
     Terminal { source: io::Error },
+    #[error(transparent)]
+    Seccomp(#[from] SeccompFailure),
     #[error("cannot set up the program")]
     Runtime { source: io::Error },
 }
@@ -128,7 +133,10 @@ impl Failure {
             Failure::Connect(ConnectError::Timeout { .. })
             | Failure::TimedOut { .. }
             | Failure::NotStopped { .. } => Code::Timeout,
-            Failure::Connect(ConnectError::PermissionDenied)
+            Failure::Connect(ConnectError::Certificates(TlsError::NoCertificates)) => Code::Usage,
+            Failure::Connect(
+                ConnectError::PermissionDenied | ConnectError::CertificateRefused(_),
+            )
             | Failure::Request(RequestError::PermissionDenied(_)) => Code::Permission,
             Failure::Connect(_) | Failure::Lost | Failure::Request(RequestError::Closed(_)) => {
                 Code::Connection
@@ -136,7 +144,11 @@ impl Failure {
             Failure::Request(RequestError::Server(error)) => code_of(error),
             Failure::Refused(refusal) => code_of(&refusal.error),
             Failure::Package { error, .. } => match error {
-                Error::InvalidRepository { .. } => Code::Failed,
+                Error::InvalidRepository { .. }
+                | Error::InstallFailed { .. }
+                | Error::TooManyInstalls { .. }
+                | Error::ShuttingDown {}
+                | Error::Cancelled {} => Code::Failed,
                 error if code_of(error) == Code::State => Code::State,
                 _ => Code::Package,
             },
@@ -154,6 +166,7 @@ impl Failure {
             | Failure::Write { .. }
             | Failure::Output { .. }
             | Failure::Terminal { .. }
+            | Failure::Seccomp(_)
             | Failure::Runtime { .. } => Code::Failed,
         }
     }
@@ -162,6 +175,7 @@ impl Failure {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Failure::Connect(error) => return connect_hint(error),
+            Failure::Seccomp(failure) => return failure.hint().map(str::to_owned),
             Failure::Request(RequestError::PermissionDenied(_)) => {
                 "`permissions` of this console in the daemon's configuration say who may what; \
                  `nstar ident` tells who you are"
@@ -209,6 +223,19 @@ fn connect_hint(error: &ConnectError) -> Option<String> {
         ConnectError::Timeout { .. } => {
             "something listens but does not answer: is it the daemon, and does it still run?"
         }
+        ConnectError::Certificates(TlsError::NoCertificates) => {
+            "--tls-ca, --tls-cert and --tls-key name the files, or NSTAR_TLS_CA, NSTAR_TLS_CERT and \
+             NSTAR_TLS_KEY"
+        }
+        ConnectError::Certificates(_) => "--tls-ca, --tls-cert and --tls-key take PEM files",
+        ConnectError::Tls { .. } => {
+            "--tls-ca has to have the authority of the daemon's certificate, and --tls-name the name \
+             in it if that is not the host"
+        }
+        ConnectError::CertificateRefused(_) => {
+            "the console's `tls` in the daemon's configuration names the authority of clients, and \
+             their permissions"
+        }
         ConnectError::PermissionDenied => {
             "the console needs the permission `notifications` for this"
         }
@@ -231,7 +258,14 @@ fn package_hint(path: &std::path::Path, error: &Error) -> Option<String> {
             "`nstar repositories` lists them; of two arguments the second is a repository unless it \
              is a file"
         }
-        Error::Unexpected { .. } | Error::Configuration { .. } => {
+        Error::RepositoryFull { .. } => {
+            "`nstar uninstall` something, or raise `capacity_num` or `capacity_size` of the repository"
+        }
+        Error::InstallTooLarge { .. } => {
+            "`max_npk_install_size` of the console in the daemon's configuration is the limit"
+        }
+        Error::TooManyInstalls { .. } => "try again when the others are done",
+        Error::PackageRefused { .. } | Error::Unexpected { .. } => {
             return Some(format!(
                 "`sextant inspect {}` shows what is in it",
                 path.display()

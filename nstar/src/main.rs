@@ -3,7 +3,8 @@
 //! `cli` says what can be written, `verbs` holds one file per verb, `session` is the connection they
 //! work on, `resolve` finds the containers that names and patterns mean, `package` is the file of an
 //! install, `refusal` words what the daemon refused, `failure` is where the exit codes and the advice
-//! come from, and `complete` is what a shell asks for names.
+//! come from, `complete` is what a shell asks for names, `top` is the live view,
+//! and `seccomp` learns filters from recordings.
 
 mod cli;
 mod complete;
@@ -15,7 +16,9 @@ mod package;
 mod progress;
 mod refusal;
 mod resolve;
+mod seccomp;
 mod session;
+mod top;
 mod verbs;
 
 use std::process::ExitCode;

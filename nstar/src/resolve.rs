@@ -59,11 +59,20 @@ impl fmt::Display for Target {
 }
 
 /// Whether a container is called as a pattern says.
-pub fn matches(pattern: &Pattern, container: &Container) -> bool {
+fn matches(pattern: &Pattern, container: &Container) -> bool {
     if pattern.as_str().contains(':') {
         pattern.matches(&container.to_string())
     } else {
         pattern.matches(container.name().as_ref())
+    }
+}
+
+/// Whether `container` is among those that `target` stands for, whatever they do.
+pub fn means(target: &Target, container: &Container) -> bool {
+    match target {
+        Target::Exact(exact) => exact == container,
+        Target::Name(name) => name == container.name(),
+        Target::Pattern(pattern) => matches(pattern, container),
     }
 }
 

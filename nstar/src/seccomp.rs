@@ -22,7 +22,7 @@ use thiserror::Error;
 pub use learn::{Learned, Rule, learn};
 pub use recording::{Recorder, Recording, Wanted};
 pub use render::render;
-pub use table::Arch;
+pub use table::{Arch, known as known_call};
 
 /// Most values in one rule of a manifest.
 pub const MAX_VALUES: usize = 50;

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use northstar_api::{Request, Response};
+use northstar_api::{Extension, Extensions, Request, Response};
 use northstar_client::{Answer, Client, Notifications, Options, RequestError};
 
 use crate::{
@@ -32,11 +32,24 @@ impl Session {
         if subscribe {
             options.notifications = Some(NOTIFICATIONS);
         }
+        options.tls = cli.tls.certificates();
+        // Scripts get the answers of protocol 0.9.2; a person is told more.
+        if !cli.json || cli.verb.wants_details() {
+            options.extensions = Some(Extensions {
+                details: true,
+                ..Extensions::default()
+            });
+        }
         let client = Client::connect(&cli.url, options).await?;
         Ok(Session {
             client,
             json: cli.json,
         })
+    }
+
+    /// Whether the daemon tells more than protocol 0.9.2 has.
+    pub fn has_details(&self) -> bool {
+        self.client.has(Extension::Details)
     }
 
     /// Whether answers are printed as they come, and nothing else.
@@ -104,6 +117,7 @@ fn permitted(response: Response) -> Result<Response, Failure> {
         Response::PermissionDenied(request) => {
             Err(RequestError::PermissionDenied(Box::new(request)).into())
         }
+        Response::Error(error) => Err(RequestError::Server(error).into()),
         response => Ok(response),
     }
 }

@@ -10,10 +10,12 @@ mod list;
 pub mod mount;
 pub mod notifications;
 mod repositories;
+pub mod seccomp;
 mod shutdown;
 pub mod start;
 pub mod stop;
 pub mod token;
+pub mod top;
 pub mod umount;
 pub mod uninstall;
 pub mod verify_token;
@@ -33,8 +35,11 @@ use crate::{
 
 /// Does what the command line says, within the time it gives.
 pub async fn run(cli: Cli) -> Result<ExitCode, Failure> {
-    if let Verb::Completion(completion) = &cli.verb {
-        return completion.run().map(succeeded);
+    // These need no daemon.
+    match &cli.verb {
+        Verb::Completion(completion) => return completion.run().map(succeeded),
+        Verb::Seccomp(seccomp) => return seccomp.run().map(succeeded),
+        _ => {}
     }
     let limit = Limit::new(cli.timeout);
     // What is wrong with the packages is told without a daemon.
@@ -47,12 +52,16 @@ pub async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         _ => false,
     };
     let session = limit.within(Session::open(&cli, subscribe)).await?;
+    let (json, url) = (cli.json, cli.url.to_string());
     match cli.verb {
         // What goes on until it is interrupted is interrupted by the time too.
         Verb::Notifications(verb) if verb.is_endless() => {
             limit.until(verb.run(&session)).await.map(succeeded)
         }
-        verb => limit.within(dispatch(verb, &session)).await,
+        Verb::Top(top) if top.is_live(json) => {
+            limit.until(top.run(&session, url)).await.map(succeeded)
+        }
+        verb => limit.within(dispatch(verb, &session, url)).await,
     }
 }
 
@@ -60,9 +69,10 @@ fn succeeded((): ()) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-async fn dispatch(verb: Verb, session: &Session) -> Result<ExitCode, Failure> {
+async fn dispatch(verb: Verb, session: &Session, url: String) -> Result<ExitCode, Failure> {
     let done = match verb {
         Verb::Start(start) => return start.run(session).await,
+        Verb::Top(top) => top.run(session, url).await,
         Verb::List => list::run(session).await,
         Verb::Repositories => repositories::run(session).await,
         Verb::Inspect(inspect) => inspect.run(session).await,
@@ -78,6 +88,7 @@ async fn dispatch(verb: Verb, session: &Session) -> Result<ExitCode, Failure> {
         Verb::VerifyToken(token) => token.run(session).await,
         Verb::Shutdown => shutdown::run(session).await,
         Verb::Completion(completion) => completion.run(),
+        Verb::Seccomp(seccomp) => seccomp.run(),
     };
     done.map(succeeded)
 }
@@ -113,7 +124,7 @@ impl Limit {
 }
 
 /// The container of a result, or why it was not done.
-fn done(result: ContainerResult) -> Result<Container, Failure> {
+pub fn done(result: ContainerResult) -> Result<Container, Failure> {
     match result {
         ContainerResult::Ok { container } => Ok(container),
         ContainerResult::Error { container, error } => Err(refused(container, error)),

@@ -71,7 +71,9 @@ mod tests {
             assert!(is_record(&line), "{line}");
             assert_eq!(read(&line), Ok(name), "{line}");
         }
-        assert!(!is_record("type=1300 audit(1.1:1): arch=c000003e syscall=41"));
+        assert!(!is_record(
+            "type=1300 audit(1.1:1): arch=c000003e syscall=41"
+        ));
         assert!(!is_record("write(1, \"type=1326\", 9) = 9"));
     }
 
@@ -86,15 +88,24 @@ mod tests {
             "arch=i386 syscall=socket compat=0",
         ] {
             let result = read(rest);
-            assert!(matches!(result, Err(LineError::ForeignAbi { .. })), "{rest}: {result:?}");
+            assert!(
+                matches!(result, Err(LineError::ForeignAbi { .. })),
+                "{rest}: {result:?}"
+            );
         }
-        assert_eq!(read("syscall=41"), Err(LineError::Incomplete { key: "arch" }));
+        assert_eq!(
+            read("syscall=41"),
+            Err(LineError::Incomplete { key: "arch" })
+        );
         assert_eq!(
             read("arch=c000003e"),
             Err(LineError::Incomplete { key: "syscall" })
         );
         let unknown = read("arch=c000003e syscall=9999 compat=0");
-        assert!(matches!(unknown, Err(LineError::UnknownNumber { number: 9999, .. })));
+        assert!(matches!(
+            unknown,
+            Err(LineError::UnknownNumber { number: 9999, .. })
+        ));
         let malformed = read("arch=c000003e syscall=dance compat=0");
         assert!(matches!(malformed, Err(LineError::Malformed { .. })));
     }

@@ -92,7 +92,9 @@ pub fn text_of<'a>(
 ) -> Result<&'a str, ArgumentError> {
     let missing = || ArgumentError::Missing { index };
     if call == "clone" && arguments.iter().any(|text| text.contains('=')) {
-        let flags = arguments.iter().find_map(|text| text.strip_prefix("flags="));
+        let flags = arguments
+            .iter()
+            .find_map(|text| text.strip_prefix("flags="));
         return flags.filter(|_| index == 0).ok_or_else(missing);
     }
     arguments.get(index).map(String::as_str).ok_or_else(missing)
@@ -192,26 +194,59 @@ mod tests {
     #[test]
     fn arguments_are_split_where_they_end() {
         let cases: [(&str, &[&str], &str); 9] = [
-            ("AF_UNIX, SOCK_STREAM, 0) = 3", &["AF_UNIX", "SOCK_STREAM", "0"], " = 3"),
+            (
+                "AF_UNIX, SOCK_STREAM, 0) = 3",
+                &["AF_UNIX", "SOCK_STREAM", "0"],
+                " = 3",
+            ),
             (") = 7", &[], " = 7"),
-            (r#"1, "a, \")\" b", 5) = 5"#, &["1", r#""a, \")\" b""#, "5"], " = 5"),
+            (
+                r#"1, "a, \")\" b", 5) = 5"#,
+                &["1", r#""a, \")\" b""#, "5"],
+                " = 5",
+            ),
             (
                 "AT_FDCWD, {st_mode=S_IFREG|0644, st_size=1, ...}, [1, 2], (3, 4)) = 0",
-                &["AT_FDCWD", "{st_mode=S_IFREG|0644, st_size=1, ...}", "[1, 2]", "(3, 4)"],
+                &[
+                    "AT_FDCWD",
+                    "{st_mode=S_IFREG|0644, st_size=1, ...}",
+                    "[1, 2]",
+                    "(3, 4)",
+                ],
                 " = 0",
             ),
             (
                 "3</dir, with)/a>, 4<TCP:[1.2.3.4:5->6.7.8.9:10]>, 5</dev/null<char 1:3>>) = 0",
-                &["3</dir, with)/a>", "4<TCP:[1.2.3.4:5->6.7.8.9:10]>", "5</dev/null<char 1:3>>"],
+                &[
+                    "3</dir, with)/a>",
+                    "4<TCP:[1.2.3.4:5->6.7.8.9:10]>",
+                    "5</dev/null<char 1:3>>",
+                ],
                 " = 0",
             ),
-            ("0x1 /* AF_UNIX, or ) */, 0) = 3", &["0x1 /* AF_UNIX, or ) */", "0"], " = 3"),
-            ("[{fd=4, events=POLLIN}], 1<<2, 0) = 1", &["[{fd=4, events=POLLIN}]", "1<<2", "0"], " = 1"),
+            (
+                "0x1 /* AF_UNIX, or ) */, 0) = 3",
+                &["0x1 /* AF_UNIX, or ) */", "0"],
+                " = 3",
+            ),
+            (
+                "[{fd=4, events=POLLIN}], 1<<2, 0) = 1",
+                &["[{fd=4, events=POLLIN}]", "1<<2", "0"],
+                " = 1",
+            ),
             ("3, ", &["3"], ""),
-            ("[\"a\", \"]\"], 0x7ff /* 3 vars */) = 0", &["[\"a\", \"]\"]", "0x7ff /* 3 vars */"], " = 0"),
+            (
+                "[\"a\", \"]\"], 0x7ff /* 3 vars */) = 0",
+                &["[\"a\", \"]\"]", "0x7ff /* 3 vars */"],
+                " = 0",
+            ),
         ];
         for (text, expected, rest) in cases {
-            assert_eq!(arguments(text), (expected.iter().map(|&a| a.to_owned()).collect(), rest), "{text}");
+            assert_eq!(
+                arguments(text),
+                (expected.iter().map(|&a| a.to_owned()).collect(), rest),
+                "{text}"
+            );
         }
     }
 
@@ -235,8 +270,19 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(values(text).as_deref(), Ok(expected), "{text}");
         }
-        for text in ["AF_DANCE", "{...}", "\"a\"", "", "AF_UNIX|AF_DANCE", "0xx", "99999999999999999999"] {
-            assert!(matches!(values(text), Err(ArgumentError::Unknown { .. })), "{text}");
+        for text in [
+            "AF_DANCE",
+            "{...}",
+            "\"a\"",
+            "",
+            "AF_UNIX|AF_DANCE",
+            "0xx",
+            "99999999999999999999",
+        ] {
+            assert!(
+                matches!(values(text), Err(ArgumentError::Unknown { .. })),
+                "{text}"
+            );
         }
     }
 
@@ -244,7 +290,10 @@ mod tests {
     fn the_flags_of_clone_are_its_first_argument() {
         let (arguments, _) = arguments("child_stack=NULL, flags=CLONE_VM|SIGCHLD) = 7");
         assert_eq!(text_of("clone", &arguments, 0), Ok("CLONE_VM|SIGCHLD"));
-        assert_eq!(text_of("clone", &arguments, 1), Err(ArgumentError::Missing { index: 1 }));
+        assert_eq!(
+            text_of("clone", &arguments, 1),
+            Err(ArgumentError::Missing { index: 1 })
+        );
         let raw = ["0x111".to_owned(), "0".to_owned()];
         assert_eq!(text_of("clone", &raw, 0), Ok("0x111"));
     }

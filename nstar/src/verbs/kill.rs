@@ -40,6 +40,13 @@ pub struct Kill {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signal(pub i32);
 
+impl Signal {
+    /// Asks a process to end.
+    pub const TERM: Signal = Signal(nix::libc::SIGTERM);
+    /// Ends a process.
+    pub const KILL: Signal = Signal(nix::libc::SIGKILL);
+}
+
 impl FromStr for Signal {
     type Err = String;
 
@@ -86,7 +93,7 @@ impl Kill {
             .parse()
             .map_err(|error: String| format!("invalid container `{container}`: {error}"))?;
         let signal = match signal {
-            None => Signal(nix::libc::SIGTERM),
+            None => Signal::TERM,
             Some(signal) => signal
                 .parse()
                 .map_err(|error: String| format!("invalid signal `{signal}`: {error}"))?,

@@ -12,7 +12,7 @@ use crate::{
     complete,
     failure::Failure,
     output::{self, Reader},
-    resolve::{Target, matches},
+    resolve::{Target, means},
     session::Session,
     verbs::exits,
 };
@@ -94,14 +94,6 @@ impl Filter {
                     .any(|target| means(target, container))
             });
         is_kind && is_container
-    }
-}
-
-fn means(target: &Target, container: &Container) -> bool {
-    match target {
-        Target::Exact(exact) => exact == container,
-        Target::Name(name) => name == container.name(),
-        Target::Pattern(pattern) => matches(pattern, container),
     }
 }
 

@@ -19,9 +19,6 @@ use crate::{
     },
 };
 
-/// Number of SIGKILL.
-const KILL: i32 = 9;
-
 /// How long a container may take to end after SIGKILL. Only a process that waits for the kernel does.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -56,14 +53,14 @@ impl Stop {
         let mut exits = Exits::new(session.notifications());
         let mut failures = Failures::default();
         for container in resolve(session, &self.containers, Purpose::Kill).await? {
-            let sent = signal(session, container, self.signal.0).await;
+            let sent = signal(session, container, self.signal).await;
             if let Some(container) = failures.keep(sent)? {
                 exits.expect(container);
             }
         }
         if !ended(session, &mut exits, self.grace).await? {
             for container in exits.waiting().to_vec() {
-                let killed = signal(session, container, KILL).await;
+                let killed = signal(session, container, Signal::KILL).await;
                 // It has ended just now, and the notification is on its way.
                 if !matches!(&killed, Err(failure) if is_not_started(failure)) {
                     failures.keep(killed)?;
@@ -93,7 +90,7 @@ async fn ended(session: &Session, exits: &mut Exits, patience: Duration) -> Resu
 async fn signal(
     session: &Session,
     container: Container,
-    signal: i32,
+    Signal(signal): Signal,
 ) -> Result<Container, Failure> {
     match session.ask(Request::Kill { container, signal }).await? {
         Response::Kill(result) => done(result),
