@@ -8,8 +8,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use backhand::{FilesystemReader, InnerNode, Node as ImageNode, SquashfsFileReader};
+use backhand::{Node as ImageNode, SquashfsFileReader};
 
+use super::contents::Contents;
 use super::read::{entry, open};
 use super::source::Source;
 use super::{Attributes, EntryKind, Node, NodeKind, SquashfsError, Tree};
@@ -46,7 +47,12 @@ pub(crate) fn check(
             None => Some("there is no such file"),
             Some(node) => {
                 if let NodeKind::File(source) = &node.kind {
-                    contents.push((index, source));
+                    contents.push(Pair {
+                        index,
+                        path: &found.fullpath,
+                        source,
+                        size: node.size,
+                    });
                 }
                 difference(found, node, expected.attributes)
             }
@@ -56,7 +62,6 @@ pub(crate) fn check(
     if let Some((path, _)) = left.first_key_value() {
         differs(&Path::new("/").join(path), Some("the file is missing"))?;
     }
-    drop(reader);
     compare_contents(file, image, &contents, counter)
 }
 
@@ -104,75 +109,86 @@ fn difference(
     }
 }
 
-/// Compares contents on all cores, each with a reader of its own: one reader serves one thread at
-/// a time.
+/// A file of the image, and where its content came from.
+struct Pair<'a> {
+    /// Position in the image.
+    index: usize,
+    path: &'a Path,
+    source: &'a Source,
+    size: u64,
+}
+
+/// Compares contents on all cores.
 fn compare_contents(
     file: &File,
     image: &Image,
-    contents: &[(usize, &Source)],
+    pairs: &[Pair<'_>],
     counter: &Counter<'_>,
 ) -> Result<(), SquashfsError> {
+    let groups = groups(pairs);
     let done = on_all_cores(
-        contents.len() as u64,
-        || open(file, image),
-        |reader, turn| {
-            let Some(&(index, source)) = contents.get(turn as usize) else {
-                return Ok(());
-            };
-            let Some(found) = reader.root.nodes.get(index) else {
-                return Ok(());
-            };
-            let InnerNode::File(inside) = &found.inner else {
-                return differs(&found.fullpath, Some("type"));
-            };
-            let same = same_content(reader, inside, &found.fullpath, source, counter)?;
-            differs(&found.fullpath, (!same).then_some("content"))
+        groups.len() as u64,
+        || Contents::open(file, image),
+        |contents, group| {
+            let group = groups.get(group as usize).copied().unwrap_or_default();
+            group
+                .iter()
+                .try_for_each(|pair| compare(contents, pair, counter))
         },
     );
-    done.map(|_| ())
+    done.map(drop)
 }
 
-fn same_content(
-    reader: &FilesystemReader<'_>,
-    inside: &SquashfsFileReader,
-    path: &Path,
-    source: &Source,
+/// Neighbours, which share fragment blocks, in groups of a few MiB.
+fn groups<'a, 'b>(mut pairs: &'a [Pair<'b>]) -> Vec<&'a [Pair<'b>]> {
+    const SIZE: u64 = 4 * 1024 * 1024;
+    let mut groups = Vec::new();
+    while !pairs.is_empty() {
+        let mut size = 0;
+        let count = pairs.iter().take_while(|pair| {
+            let fits = size < SIZE;
+            size += pair.size;
+            fits
+        });
+        let (group, rest) = pairs
+            .split_at_checked(count.count())
+            .unwrap_or((pairs, &[]));
+        groups.push(group);
+        pairs = rest;
+    }
+    groups
+}
+
+fn compare(
+    contents: &mut Contents<'_>,
+    pair: &Pair<'_>,
     counter: &Counter<'_>,
-) -> Result<bool, SquashfsError> {
-    let inside = reader.file(inside);
-    let mut inside = inside.reader_checked().map_err(SquashfsError::Read)?;
-    let mut source_reader = source
-        .open()
-        .map_err(|error| source_failed(source, path, error))?;
-    let size = 128 * 1024;
-    let (mut ours, mut theirs) = (Vec::with_capacity(size), Vec::with_capacity(size));
+) -> Result<(), SquashfsError> {
+    let source_failed = |error| match pair.source {
+        Source::File(file) => SquashfsError::source(file, error),
+        Source::Bytes(_) => SquashfsError::source(pair.path, error),
+    };
+    let mut inside = contents.read(pair.index)?;
+    let mut outside = pair.source.open().map_err(source_failed)?;
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     loop {
-        let read = fill(&mut inside, &mut ours, size);
-        read.map_err(|source| SquashfsError::ReadFile {
-            path: path.to_owned(),
+        fill(&mut inside, &mut ours).map_err(|source| SquashfsError::ReadFile {
+            path: pair.path.to_owned(),
             source,
         })?;
-        fill(&mut source_reader, &mut theirs, size)
-            .map_err(|error| source_failed(source, path, error))?;
+        fill(&mut outside, &mut theirs).map_err(source_failed)?;
         counter.add(ours.len() as u64);
         if ours != theirs {
-            return Ok(false);
+            return differs(pair.path, Some("content"));
         }
         if ours.is_empty() {
-            return Ok(true);
+            return Ok(());
         }
     }
 }
 
-/// Reads up to `size` bytes, less only at the end.
-fn fill(reader: &mut impl Read, buffer: &mut Vec<u8>, size: usize) -> io::Result<usize> {
+/// Reads the next bytes into `buffer`; fewer than before only at the end.
+fn fill(reader: &mut impl Read, buffer: &mut Vec<u8>) -> io::Result<usize> {
     buffer.clear();
-    reader.take(size as u64).read_to_end(buffer)
-}
-
-fn source_failed(source: &Source, path: &Path, error: io::Error) -> SquashfsError {
-    match source {
-        Source::File(file) => SquashfsError::source(file, error),
-        Source::Bytes(_) => SquashfsError::source(path, error),
-    }
+    reader.take(128 * 1024).read_to_end(buffer)
 }

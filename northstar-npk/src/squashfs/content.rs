@@ -5,10 +5,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use backhand::{FilesystemReader, InnerNode, SquashfsFileReader};
 use sha2::{Digest, Sha256};
 
-use super::{SquashfsError, open};
+use super::{Contents, EntryKind, SquashfsError, list};
 use crate::package::Image;
 use crate::signature::Hash;
 
@@ -21,26 +20,28 @@ pub fn read_file(
     path: &Path,
     limit: u64,
 ) -> Result<Option<Vec<u8>>, SquashfsError> {
-    let reader = open(file, image)?;
-    let node = reader.files().find(|node| node.fullpath == path);
-    let Some(InnerNode::File(found)) = node.map(|node| &node.inner) else {
+    let entries = list(file, image)?;
+    let found = entries.iter().position(|entry| entry.path == path);
+    let size = found.and_then(|index| match entries.get(index)?.kind {
+        EntryKind::File { size } => Some((index, size)),
+        _ => None,
+    });
+    let Some((index, size)) = size else {
         return Ok(None);
     };
     let failed = |source| SquashfsError::ReadFile {
         path: path.to_owned(),
         source,
     };
-    if found.file_len() as u64 > limit {
-        let message = format!("{} bytes are more than {limit}", found.file_len());
+    if size > limit {
+        let message = format!("{size} bytes are more than {limit}");
         return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, message)));
     }
+    let mut contents = Contents::open(file, image)?;
     let mut content = Vec::new();
     // What the image says of the size is only believed up to the limit.
-    stream(&reader, found, |data| {
-        let data = data.take(limit.saturating_add(1));
-        std::io::BufReader::new(data).read_to_end(&mut content)
-    })
-    .map_err(failed)?;
+    let mut data = contents.read(index)?.take(limit.saturating_add(1));
+    data.read_to_end(&mut content).map_err(failed)?;
     if content.len() as u64 > limit {
         return Err(failed(io::ErrorKind::FileTooLarge.into()));
     }
@@ -49,36 +50,24 @@ pub fn read_file(
 
 /// The SHA-256 of every regular file in the image, by its path.
 pub fn hash_files(file: &File, image: &Image) -> Result<BTreeMap<PathBuf, Hash>, SquashfsError> {
-    let reader = open(file, image)?;
+    let mut contents = Contents::open(file, image)?;
     let mut hashes = BTreeMap::new();
     let mut buffer = vec![0; 128 * 1024];
-    for node in reader.files() {
-        let InnerNode::File(found) = &node.inner else {
+    for (index, entry) in list(file, image)?.into_iter().enumerate() {
+        if !matches!(entry.kind, EntryKind::File { .. }) {
             continue;
-        };
-        let hash = stream(&reader, found, |data| digest(data, &mut buffer));
+        }
+        let hash = digest(&mut contents.read(index)?, &mut buffer);
         let hash = hash.map_err(|source| SquashfsError::ReadFile {
-            path: node.fullpath.clone(),
+            path: entry.path.clone(),
             source,
         })?;
-        hashes.insert(node.fullpath.clone(), hash);
+        hashes.insert(entry.path, hash);
     }
     Ok(hashes)
 }
 
-fn stream<T>(
-    reader: &FilesystemReader<'_>,
-    file: &SquashfsFileReader,
-    read: impl FnOnce(&mut dyn Read) -> io::Result<T>,
-) -> io::Result<T> {
-    let mut data = reader
-        .file(file)
-        .reader_checked()
-        .map_err(io::Error::other)?;
-    read(&mut data)
-}
-
-fn digest(data: &mut dyn Read, buffer: &mut [u8]) -> io::Result<Hash> {
+fn digest(data: &mut impl Read, buffer: &mut [u8]) -> io::Result<Hash> {
     let mut hasher = Sha256::new();
     loop {
         match data.read(buffer)? {

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use backhand::InnerNode;
 use northstar_manifest::{Manifest, Mount};
 
-use super::read::{entry, open};
+use super::contents::Contents;
+use super::read::{Entry, entry, open};
 use super::superblock::Superblock;
 use super::{EntryKind, SquashfsError};
 use crate::limits::{BLOCK_U64, PIECE};
@@ -63,34 +63,32 @@ pub(crate) fn check(
     counter: &Counter<'_>,
 ) -> Result<(), SquashfsError> {
     let reader = open(file, image)?;
-    let entries = reader.files().map(entry);
-    let kinds: BTreeMap<PathBuf, EntryKind> =
-        entries.map(|entry| (entry.path, entry.kind)).collect();
-    let count = kinds.len();
-    check_mount_points(&kinds, manifest)?;
+    let entries: Vec<_> = reader.files().map(entry).collect();
     drop(reader);
+    check_mount_points(&entries, manifest)?;
+    const GROUP: usize = 64;
+    let groups = entries.len().div_ceil(GROUP) as u64;
     let done = on_all_cores(
-        count as u64,
-        || open(file, image),
-        |reader, index| match reader.root.nodes.get(index as usize) {
-            Some(node) => match &node.inner {
-                InnerNode::File(inside) => {
-                    let content = reader.file(inside).reader_checked();
-                    let mut content = content.map_err(SquashfsError::Read)?;
-                    let size = inside.file_len() as u64;
+        groups,
+        || Contents::open(file, image),
+        |contents, group| {
+            let first = group as usize * GROUP;
+            let group = entries.iter().enumerate().skip(first).take(GROUP);
+            for (index, entry) in group {
+                if let EntryKind::File { size } = entry.kind {
+                    let mut content = contents.read(index)?;
                     read_all(&mut content, size, counter).map_err(|source| {
                         SquashfsError::ReadFile {
-                            path: node.fullpath.clone(),
+                            path: entry.path.clone(),
                             source,
                         }
-                    })
+                    })?;
                 }
-                _ => Ok(()),
-            },
-            None => Ok(()),
+            }
+            Ok(())
         },
     );
-    done.map(|_| ())
+    done.map(drop)
 }
 
 /// Reads to the end, which has to come after `size` bytes.
@@ -108,13 +106,14 @@ fn read_all(reader: &mut impl Read, size: u64, counter: &Counter<'_>) -> io::Res
     }
 }
 
-fn check_mount_points(
-    kinds: &BTreeMap<PathBuf, EntryKind>,
-    manifest: &Manifest,
-) -> Result<(), SquashfsError> {
+fn check_mount_points(entries: &[Entry], manifest: &Manifest) -> Result<(), SquashfsError> {
+    let kinds: BTreeMap<_, _> = entries
+        .iter()
+        .map(|entry| (entry.path.as_path(), &entry.kind))
+        .collect();
     for (mount_point, mount) in &manifest.mounts {
         let mount_point = mount_point.clone();
-        match (kinds.get(&mount_point), mount) {
+        match (kinds.get(mount_point.as_path()), mount) {
             (None, _) => return Err(SquashfsError::MountPointMissing { mount_point }),
             (Some(EntryKind::Directory), _)
             | (Some(EntryKind::File { .. }), Mount::Bind { .. }) => {}

@@ -11,11 +11,12 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 
 use super::error::create;
 use super::{UnpackError, UnpackOptions, UnpackWarning};
-use crate::squashfs::SquashfsError;
+use crate::squashfs::Contents;
 
 /// Extracts all files of an image into the new directory `root`.
 pub(super) fn extract(
     image: &FilesystemReader<'_>,
+    contents: Contents<'_>,
     root: &Path,
     options: &UnpackOptions,
 ) -> Result<Vec<UnpackWarning>, UnpackError> {
@@ -24,7 +25,7 @@ pub(super) fn extract(
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let opened = rustix::fs::openat(CWD, root, flags, Mode::empty());
     let mut extraction = Extraction {
-        image,
+        contents,
         root: opened.map_err(|error| create(root)(error.into()))?,
         options: *options,
         bytes_left: options.max_bytes,
@@ -32,7 +33,7 @@ pub(super) fn extract(
         warnings: Vec::new(),
     };
     for (index, node) in image.files().enumerate() {
-        extraction.node(node, index == 0)?;
+        extraction.node(node, index)?;
     }
     extraction.set_directory_modes()?;
     Ok(extraction.warnings)
@@ -55,8 +56,8 @@ fn check_limits(image: &FilesystemReader<'_>, options: &UnpackOptions) -> Result
     }
 }
 
-struct Extraction<'a, 'b> {
-    image: &'a FilesystemReader<'b>,
+struct Extraction<'a> {
+    contents: Contents<'a>,
     root: OwnedFd,
     options: UnpackOptions,
     /// How much more may be written.
@@ -66,15 +67,15 @@ struct Extraction<'a, 'b> {
     warnings: Vec<UnpackWarning>,
 }
 
-impl Extraction<'_, '_> {
-    fn node(&mut self, node: &Node<SquashfsFileReader>, first: bool) -> Result<(), UnpackError> {
+impl Extraction<'_> {
+    fn node(&mut self, node: &Node<SquashfsFileReader>, index: usize) -> Result<(), UnpackError> {
         let path = relative(&node.fullpath)?;
         let mode = self.mode(node);
         let failed = |error: rustix::io::Errno| create(&node.fullpath)(error.into());
         if path.as_os_str().is_empty() {
             // The root is there, and a second one is a file of that name.
-            return match (first, &node.inner) {
-                (true, InnerNode::Dir(_)) => {
+            return match (index, &node.inner) {
+                (0, InnerNode::Dir(_)) => {
                     self.directories.push((PathBuf::from("."), mode));
                     Ok(())
                 }
@@ -88,7 +89,7 @@ impl Extraction<'_, '_> {
                 rustix::fs::mkdirat(&parent, name, Mode::RWXU).map_err(failed)?;
                 self.directories.push((path.to_owned(), mode));
             }
-            InnerNode::File(file) => self.file(parent, node, name, file, mode)?,
+            InnerNode::File(_) => self.file(parent, node, name, index, mode)?,
             InnerNode::Symlink(link) => {
                 rustix::fs::symlinkat(&link.link, &parent, name).map_err(failed)?;
             }
@@ -145,7 +146,7 @@ impl Extraction<'_, '_> {
         parent: impl AsFd,
         node: &Node<SquashfsFileReader>,
         name: &std::ffi::OsStr,
-        file: &SquashfsFileReader,
+        index: usize,
         mode: Mode,
     ) -> Result<(), UnpackError> {
         let failed = |error: rustix::io::Errno| create(&node.fullpath)(error.into());
@@ -153,15 +154,12 @@ impl Extraction<'_, '_> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let out = rustix::fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR);
         let out = File::from(out.map_err(failed)?);
-        let mut content = self
-            .image
-            .file(file)
-            .reader_checked()
-            .map_err(SquashfsError::Read)?;
+        let mut content = self.contents.read(index)?;
         // Whatever size the file claims, no more is written than is allowed.
         let allowed = self.bytes_left.saturating_add(1);
         let copied = copy_with_holes(&mut (&mut content).take(allowed), &out);
         let copied = copied.map_err(create(&node.fullpath))?;
+        drop(content);
         let limit = self.options.max_bytes;
         self.bytes_left = self
             .bytes_left

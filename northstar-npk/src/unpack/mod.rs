@@ -11,7 +11,7 @@ use self::error::create;
 pub use self::error::{UnpackError, UnpackWarning};
 use self::extract::extract;
 use crate::package::Package;
-use crate::squashfs;
+use crate::squashfs::{self, Contents};
 
 /// Name of the manifest in the target directory.
 pub const MANIFEST: &str = "manifest.yaml";
@@ -80,8 +80,9 @@ pub fn unpack_with(
     fs::create_dir(&content).map_err(create(target))?;
     fs::write(content.join(MANIFEST), &package.archive().manifest).map_err(create(target))?;
 
-    let reader = squashfs::open(file, package.image())?;
-    let warnings = extract(&reader, &content.join(ROOT), options)?;
+    let image = squashfs::open(file, package.image())?;
+    let contents = Contents::open(file, package.image())?;
+    let warnings = extract(&image, contents, &content.join(ROOT), options)?;
     fs::rename(&content, target).map_err(create(target))?;
     Ok(warnings)
 }
