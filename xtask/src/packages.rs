@@ -16,7 +16,13 @@ pub const BUILD: &[&str] = &[
 ];
 
 /// What the virtual machine needs.
-pub const VM: &[&str] = &["busybox-static", "cpio", "kmod", "qemu-system-x86"];
+pub const VM: &[&str] = &[
+    "busybox-static",
+    "cpio",
+    "kmod",
+    "qemu-system-x86",
+    "secilc",
+];
 
 /// What the tests compare against: independent implementations of dm-verity and squashfs.
 pub const TEST: &[&str] = &[
@@ -25,6 +31,7 @@ pub const TEST: &[&str] = &[
     "e2fsprogs",
     "openssl",
     "squashfs-tools",
+    "strace",
 ];
 
 /// What the static checks need.

@@ -1,8 +1,14 @@
 //! The program nstar against a scripted daemon.
 
 #[cfg(test)]
+mod console;
+#[cfg(test)]
 mod daemon;
 #[cfg(test)]
 mod failing;
+#[cfg(test)]
+mod terminal;
+#[cfg(test)]
+mod top;
 #[cfg(test)]
 mod verbs;
