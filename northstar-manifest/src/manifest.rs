@@ -64,8 +64,9 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::groups"))]
     pub suppl_groups: Vec<String>,
-    /// Run in a user namespace of its own, in which `uid` and `gid` stand for other ids of the
-    /// host; the files of the container are mapped along. Unknown to 0.9.2.
+    /// Run in a user namespace of its own, on a range of the host's ids that no other container
+    /// has; the mounts are mapped along. `uid` and `gid` are those inside, which end at 65535, and
+    /// there are no `suppl_groups`. Unknown to 0.9.2.
     #[serde(default, skip_serializing_if = "is_false")]
     pub userns: bool,
     /// The console of the container, if it gets one.

@@ -120,9 +120,7 @@ fn type_error(error: &Error, outline: &Outline) -> ManifestError {
         let (line, column) = (location.line(), location.column());
         match error.without_snippet() {
             // The place of this error is the last field that is there, or the mapping if it is empty.
-            Error::SerdeMissingField { field, .. }
-                if !OF_EVERY_MANIFEST.contains(field) =>
-            {
+            Error::SerdeMissingField { field, .. } if !OF_EVERY_MANIFEST.contains(field) => {
                 outline.mapping_around(line, column)
             }
             Error::SerdeMissingField { .. } => String::new(),

@@ -1,6 +1,6 @@
 //! The JSON Schema says what the parser does.
 
-use std::{env, fs, path::Path, sync::LazyLock};
+use std::{collections::BTreeSet, env, fs, path::Path, sync::LazyLock};
 
 use jsonschema::Validator;
 use proptest::prelude::*;
@@ -65,6 +65,45 @@ fn the_schema_in_the_documentation_is_this_one() {
     }
     let written = fs::read_to_string(&path).unwrap();
     assert_eq!(written, schema, "set UPDATE_DOCS=1 to write it anew");
+}
+
+/// The names of all fields, at any depth.
+fn fields<'a>(schema: &'a Value, found: &mut BTreeSet<&'a str>) {
+    match schema {
+        Value::Object(map) => {
+            if let Some(Value::Object(properties)) = map.get("properties") {
+                found.extend(properties.keys().map(String::as_str));
+            }
+            map.values().for_each(|value| fields(value, found));
+        }
+        Value::Array(list) => list.iter().for_each(|value| fields(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_page_about_manifests_has_every_field_and_examples_that_load() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/manifest.md");
+    let page = fs::read_to_string(page).unwrap();
+    let schema = crate::schema();
+    let mut found = BTreeSet::new();
+    fields(schema.as_value(), &mut found);
+    assert!(found.len() > 70, "{found:?}");
+    let words: BTreeSet<&str> = page
+        .split(|c: char| !c.is_alphanumeric() && c != '_')
+        .collect();
+    let missing: Vec<_> = found.difference(&words).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+
+    let mut examples = page.split("```yaml\n").skip(1).peekable();
+    assert!(examples.peek().is_some());
+    for example in examples {
+        let yaml = example.split("```").next().unwrap();
+        let manifest = Manifest::from_yaml(yaml.as_bytes()).unwrap();
+        VALIDATOR
+            .validate(&serde_json::to_value(&manifest).unwrap())
+            .unwrap();
+    }
 }
 
 #[test]
