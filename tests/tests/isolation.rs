@@ -392,3 +392,11 @@ fn pids_are_limited_without_being_asked() {
     );
     daemon.stop();
 }
+
+/// Without SELinux there is nothing that a label could mean.
+#[test]
+fn labels_of_a_manifest_do_not_matter_without_selinux() {
+    let package = Package::app("app", &["print", "runs"])
+        .field("selinux: {mount_context: 'user_u:role_r:image_t', exec: 'user_u:role_r:app_t'}");
+    assert_eq!(run(&package), ["runs"]);
+}

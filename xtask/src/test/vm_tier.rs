@@ -23,6 +23,12 @@ use crate::{
 /// The documented quick start, as it runs in the guest.
 const QUICK_START: &str = "xtask/src/test/quickstart.sh";
 
+/// The end-to-end tests that need a kernel with SELinux: a boot of their own.
+const SELINUX: &str = "selinux";
+
+/// How the names of those tests begin.
+const SELINUX_PREFIX: &str = "vm_selinux_";
+
 /// Runs the sandbox's tests, every `vm_*` test, the quick start and the end-to-end tests.
 ///
 /// # Errors
@@ -74,8 +80,18 @@ pub fn run(workspace: &Workspace, suites: &[Suite]) -> Result<Tally> {
         "--no-fail-fast",
         "--",
         "--test-threads=1",
+        "--skip",
+        SELINUX_PREFIX,
     ]);
     tally += count(&guest, tests.current_dir(&workspace.root), &programs)?;
+
+    guest.append = "security=selinux selinux=1".to_owned();
+    for suite in suites.iter().filter(|suite| suite.name() == SELINUX) {
+        if let Some(mut command) = suite.command(Selection::Vm) {
+            suite.announce();
+            tally += count(&guest, command.arg("--test-threads=1"), &programs)?;
+        }
+    }
     Ok(tally)
 }
 
