@@ -12,6 +12,7 @@ use crate::{
 };
 
 mod extensions;
+mod schema;
 
 const C: &str = "hello-world:0.0.1";
 
@@ -38,6 +39,7 @@ pub(crate) fn golden_envelope(envelope: impl Into<Envelope>, line: &str) {
     let mut written = bytes::BytesMut::new();
     codec::encode_envelope(&envelope, &mut written).unwrap();
     assert_eq!(std::str::from_utf8(&written).unwrap(), format!("{line}\n"));
+    schema::assert_valid(&line);
     assert_eq!(
         codec::decode_envelope(line.as_bytes()).unwrap(),
         envelope,

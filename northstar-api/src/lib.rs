@@ -22,6 +22,8 @@ mod message;
 mod notification;
 mod request;
 mod response;
+#[cfg(feature = "schema")]
+mod schema;
 mod token;
 mod version;
 
@@ -36,6 +38,8 @@ pub use northstar_manifest::{Container, InvalidContainer, InvalidName, Manifest,
 pub use notification::{CGroupNotification, MemoryNotification, Notification};
 pub use request::Request;
 pub use response::{CancelResult, ContainerResult, InspectResult, InstallResult, Response};
+#[cfg(feature = "schema")]
+pub use schema::schema;
 pub use token::{InvalidToken, Token, VerificationResult};
 pub use version::{VERSION, accepts};
 

@@ -63,6 +63,7 @@ pub enum Request {
         target: Name,
         /// Known to creator and verifier.
         #[serde(with = "base64")]
+        #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Base64"))]
         shared: Vec<u8>,
     },
     /// Verify a token.
@@ -73,6 +74,7 @@ pub enum Request {
         user: Name,
         /// Known to creator and verifier.
         #[serde(with = "base64")]
+        #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Base64"))]
         shared: Vec<u8>,
     },
     /// Unmount containers.
