@@ -40,7 +40,7 @@ Examples:
   nstar start --wait --timeout 1min self-test
   nstar start hello-world:0.0.1 -- --verbose
   nstar start hello-world RUST_LOG=debug /bin/sh -c 'exec hello'
-  nstar start --env RUST_LOG=debug --init '<INIT>' hello-world --verbose")]
+  nstar start --env RUST_LOG=debug --init '<INIT>' hello-world -- --verbose")]
 pub struct Start {
     /// Variable on top of the manifest's.
     #[arg(short, long, value_name = "KEY=VALUE", value_parser = variable)]
