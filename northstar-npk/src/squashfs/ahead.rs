@@ -12,6 +12,7 @@
 //! are compressed there and then. So that nobody waits for a result that never comes, a block
 //! is always handed out for compression before the piece of file that it ends with.
 
+use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -44,13 +45,19 @@ struct Pending {
 /// What was read and compressed ahead, for the thread that writes the image.
 pub(super) struct Ahead {
     codec: Codec,
-    pieces: Queue<Piece>,
+    /// In batches, so that the threads do not wake each other for every small file.
+    pieces: Queue<Vec<Piece>>,
+    /// What is left of the batch that was taken last.
+    batch: Mutex<VecDeque<Piece>>,
     pending: Queue<Pending>,
     /// The next one of `pending`.
     next: Mutex<Option<Pending>>,
     /// Files whose end was not taken yet.
     files_left: AtomicUsize,
 }
+
+/// Bytes of a batch.
+const BATCH: usize = 256 * 1024;
 
 /// Bytes that a queued item takes beside its content, so that empty files count as well.
 const OVERHEAD: usize = 256;
@@ -62,6 +69,7 @@ impl Ahead {
         Ahead {
             codec,
             pieces: Queue::new(limit),
+            batch: Mutex::default(),
             // What is pending was cut out of the pieces, and so is bounded with them.
             pending: Queue::new(usize::MAX),
             next: Mutex::new(None),
@@ -89,6 +97,8 @@ impl Ahead {
                 ahead: self,
                 jobs: sender,
                 fragment: Vec::new(),
+                batch: Vec::new(),
+                batch_size: 0,
             };
             let cut = move || {
                 // It ends early if nobody takes anything any more.
@@ -107,7 +117,11 @@ impl Ahead {
 
     /// The next piece of the file whose turn it is.
     pub(super) fn next_piece(&self) -> Piece {
-        let piece = self.pieces.take();
+        let mut batch = self.batch.lock().unwrap_or_else(PoisonError::into_inner);
+        if batch.is_empty() {
+            batch.extend(self.pieces.take().unwrap_or_default());
+        }
+        let piece = batch.pop_front();
         let piece = piece.unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()));
         if piece.as_ref().is_ok_and(|piece| piece.is_empty()) {
             self.files_left.fetch_sub(1, Ordering::Relaxed);
@@ -153,6 +167,8 @@ struct Cutter<'a> {
     jobs: SyncSender<Job>,
     /// Files that are shorter than a block, so far.
     fragment: Vec<u8>,
+    batch: Vec<Piece>,
+    batch_size: usize,
 }
 
 impl Cutter<'_> {
@@ -163,7 +179,8 @@ impl Cutter<'_> {
                 Err(error) => self.give(Err(error))?,
             }
         }
-        self.finish_fragment()
+        self.finish_fragment()?;
+        self.give_batch()
     }
 
     fn file(&mut self, mut reader: impl Read) -> Result<(), Closed> {
@@ -209,9 +226,20 @@ impl Cutter<'_> {
         self.compress(Arc::new(fragment))
     }
 
-    fn give(&self, piece: Piece) -> Result<(), Closed> {
-        let size = piece.as_ref().map_or(0, |piece| piece.len());
-        self.ahead.pieces.give(piece, size + OVERHEAD)
+    fn give(&mut self, piece: Piece) -> Result<(), Closed> {
+        self.batch_size += piece.as_ref().map_or(0, |piece| piece.len()) + OVERHEAD;
+        self.batch.push(piece);
+        match self.batch_size >= BATCH {
+            true => self.give_batch(),
+            false => Ok(()),
+        }
+    }
+
+    fn give_batch(&mut self) -> Result<(), Closed> {
+        let size = std::mem::take(&mut self.batch_size);
+        self.ahead
+            .pieces
+            .give(std::mem::take(&mut self.batch), size)
     }
 
     fn compress(&self, bytes: Arc<Vec<u8>>) -> Result<(), Closed> {

@@ -21,7 +21,7 @@ pub(crate) use superblock::Superblock;
 pub use superblock::{SALT_LIMIT, SuperblockError};
 pub(crate) use tree::build;
 pub use tree::{HashTree, hash_tree};
-pub use verify::verify_image;
+pub use verify::{verify_image, verify_image_with};
 pub(crate) use verify::{verify_image_counted, verify_root_block};
 
 /// What dm-verity needs to know of a signed image.

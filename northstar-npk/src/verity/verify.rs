@@ -8,7 +8,7 @@ use super::{Verity, VerityError};
 use crate::limits::BLOCK;
 use crate::package::Image;
 use crate::parallel::on_all_cores;
-use crate::progress::{Counter, Stage};
+use crate::progress::{Counter, Report, Stage};
 use crate::signature::Hash;
 
 /// Reads the whole of a signed image once, on all cores, and checks every byte of it.
@@ -19,8 +19,19 @@ use crate::signature::Hash;
 /// the image is) and in memory, so it may be opened with `O_DIRECT`. Memory does not grow with
 /// the image except for 32 bytes for each 512 KiB.
 pub fn verify_image(file: &File, image: &Image) -> Result<(), VerityError> {
-    let counter = Counter::new(None, Stage::Check, image.squashfs_size);
-    verify_image_counted(file, image, &counter)
+    verify_image_with(file, image, None)
+}
+
+/// [`verify_image`], which tells how far it is.
+pub fn verify_image_with(
+    file: &File,
+    image: &Image,
+    report: Option<Report<'_>>,
+) -> Result<(), VerityError> {
+    let counter = Counter::new(report, Stage::Check, image.squashfs_size);
+    verify_image_counted(file, image, &counter)?;
+    counter.finish();
+    Ok(())
 }
 
 /// [`verify_image`], with the bytes of the data counted.
