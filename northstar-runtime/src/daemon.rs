@@ -6,7 +6,7 @@
 use crate::{
     config::{Config, Missing},
     console::{Console, ListenError, Listening, TokenKeyError},
-    launch::{Context, Forker, Preparing, ids::IdRanges, persist},
+    launch::{Context, Filters, Forker, Preparing, ids::IdRanges, persist},
     logs::writer,
     repository::{Claims, OpenError, Repository},
     startup::{self, Prepared},
@@ -156,6 +156,7 @@ async fn serve(config: &Config, prepared: Prepared) -> Result<(), RunError> {
                 .filter(|(_, repository)| repository.missing == Missing::Skip)
                 .map(|(id, _)| id.clone())
                 .collect(),
+            filters: Filters::default(),
             ids: IdRanges::new(config.user_namespaces),
             nofile,
         });

@@ -18,8 +18,13 @@ pub enum ExitStatus {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ToForker {
     /// Create an init. Descriptors: init's end of the control socket, the arm plan in a sealed
-    /// memory file, then `descriptors` that the plan names.
-    Create { id: u64, descriptors: u16 },
+    /// memory file, with `cgroup` the directory of its control group, then `descriptors` that the
+    /// plan names.
+    Create {
+        id: u64,
+        descriptors: u16,
+        cgroup: bool,
+    },
     /// Answer [`FromForker::Alive`] with the same number.
     Ping(u64),
 }
@@ -45,8 +50,8 @@ pub(crate) enum FromForker {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ToInit {
     /// Run the payload. Descriptors: the exec plan in a sealed memory file, then `descriptors`
-    /// that the plan names.
-    Go { descriptors: u16 },
+    /// that the plan names, then `cgroups` files to join control groups of version 1 by.
+    Go { descriptors: u16, cgroups: u16 },
     /// Send a signal to the payload's process group.
     Signal(i32),
 }

@@ -78,7 +78,9 @@ steps! {
     Isolation "isolation",
     /// Init: waits for the second half of the plan.
     Park "park",
-    /// Init: the cgroup namespace is made, after the daemon moved init into its cgroup.
+    /// Init: joins its cgroups of version 1.
+    Cgroup "cgroup",
+    /// Init: the cgroup namespace is made.
     CgroupNamespace "cgroup-namespace",
     /// Init: the payload is forked.
     Fork "fork",

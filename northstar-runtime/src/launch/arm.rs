@@ -1,17 +1,22 @@
-//! Third phase: init is armed while its control group is made; then it is moved into the group.
+//! Third phase: the control group is made, and in it an init, which is armed while the group gets its limits.
 //!
-//! The two take about as long and have nothing to do with each other until then.
+//! On version 2 init is born in its group; on version 1 it joins when it goes. To move a process later is what the kernel
+//! takes longest for of all that a start consists of.
 
 use super::{
     Context, Error, Phase,
+    confine::Group,
     forker::within,
     guards::Guards,
     init::Init,
-    plan::{Descriptors, Planned},
+    plan::{Descriptors, GroupPlan, Planned},
 };
 use crate::repository::InstalledPackage;
-use northstar_sandbox::plan::{ArmPlan, ExecPlan};
-use std::{sync::Arc, time::Duration};
+use northstar_sandbox::{
+    cgroup::Entrance,
+    plan::{ArmPlan, ExecPlan},
+};
+use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -26,6 +31,8 @@ pub(super) struct Armed {
     pub(super) skipped: Vec<String>,
     pub(super) exec: (ExecPlan, Descriptors),
     pub(super) init: Init,
+    /// Files of control groups that init joins when it goes.
+    pub(super) tasks: Vec<OwnedFd>,
     pub(super) guards: Guards,
 }
 
@@ -44,21 +51,20 @@ pub(super) async fn arm(
         attachments,
     } = planned;
     let mut guards = Guards::new(attachments);
-    let confined = {
-        let (context, group) = (Arc::clone(context), Arc::clone(&guards.group));
-        spawn_blocking(move || group.make(&context, &cgroup))
-    };
-    let confined = async { confined.await.unwrap_or(Err(Error::Interrupted)) };
+    let cgroup = Arc::new(cgroup);
+    let group = Arc::clone(&guards.group);
     let both = async {
-        let (init, memory) = tokio::join!(create(context, arm), confined);
-        let (init, memory) = match (init, memory) {
+        let made = on_thread(context, &group, &cgroup, Group::make).await?;
+        let Entrance { directory, tasks } = made;
+        let limited = on_thread(context, &group, &cgroup, Group::limit);
+        let (init, memory) = match tokio::join!(create(context, arm, directory), limited) {
             (Ok(init), Ok(memory)) => (init, memory),
             (Ok(init), Err(error)) => return Err(init.fail(error).await),
             (Err(error), _) => return Err(error),
         };
-        // Before anything of the package runs all limits hold. Writing one file per hierarchy does not block.
-        match guards.group.add(init.pid(), || init.is_alive()) {
-            Ok(()) => Ok((init, memory)),
+        // Init makes device nodes while it is armed, and nothing of the package has run.
+        match group.deny_devices(&cgroup) {
+            Ok(()) => Ok((init, tasks, memory)),
             Err(error) => Err(init.fail(error).await),
         }
     };
@@ -68,13 +74,14 @@ pub(super) async fn arm(
         () = cancel.cancelled() => Err(Error::Cancelled),
     };
     match result {
-        Ok((init, memory)) => {
+        Ok((init, tasks, memory)) => {
             guards.memory = memory;
             Ok(Armed {
                 package,
                 skipped,
                 exec,
                 init,
+                tasks,
                 guards,
             })
         }
@@ -87,13 +94,29 @@ pub(super) async fn arm(
     }
 }
 
-/// Creates an init and waits until it is armed.
+/// Works on the control group on a thread, because that blocks.
+async fn on_thread<T: Send + 'static>(
+    context: &Arc<Context>,
+    group: &Arc<Group>,
+    plan: &Arc<GroupPlan>,
+    work: fn(&Group, &Context, &GroupPlan) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let (context, group, plan) = (Arc::clone(context), Arc::clone(group), Arc::clone(plan));
+    spawn_blocking(move || work(&group, &context, &plan))
+        .await
+        .unwrap_or(Err(Error::Interrupted))
+}
+
+/// Creates an init in a control group and waits until it is armed.
 async fn create(
     context: &Context,
     (plan, descriptors): (ArmPlan, Descriptors),
+    cgroup: Option<OwnedFd>,
 ) -> Result<Init, Error> {
     let started = std::time::Instant::now();
-    let created = context.forker.create(&plan, descriptors.as_slice());
+    let created = context
+        .forker
+        .create(&plan, descriptors.as_slice(), cgroup.as_ref());
     let init = within(Phase::Create, PHASE_LIMIT, created).await?;
     let existed = started.elapsed();
     match within(Phase::Arm, PHASE_LIMIT, init.armed()).await {

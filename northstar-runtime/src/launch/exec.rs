@@ -20,14 +20,15 @@ pub(super) async fn exec(
         skipped,
         exec: (plan, descriptors),
         init,
+        tasks,
         guards,
     } = armed;
     let result = tokio::select! {
-        result = within(Phase::Go, PHASE_LIMIT, init.go(&plan, descriptors.as_slice())) => result,
+        result = within(Phase::Go, PHASE_LIMIT, init.go(&plan, descriptors.as_slice(), &tasks)) => result,
         () = cancel.cancelled() => Err(Error::Cancelled),
     };
     // Of what the container has by now the daemon keeps nothing: its output ends when its own ends do.
-    drop(descriptors);
+    drop((descriptors, tasks));
     match result {
         Ok(()) => Ok(Running {
             context,

@@ -63,17 +63,18 @@ impl Forker {
         })
     }
 
-    /// Creates an init and returns once it exists.
+    /// Creates an init, in the control group of version 2 whose directory is `cgroup`, and returns once it exists.
     pub(crate) async fn create(
         &self,
         plan: &ArmPlan,
         descriptors: &[OwnedFd],
+        cgroup: Option<&OwnedFd>,
     ) -> Result<Init, Error> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, mut events) = mpsc::unbounded_channel();
         self.launches().insert(id, sender);
         let created = async {
-            let control = self.send(id, plan, descriptors).await?;
+            let control = self.send(id, plan, descriptors, cgroup).await?;
             match events.recv().await {
                 Some(ForkerEvent::Created { pid, pidfd, .. }) => {
                     Init::new(pid, pidfd, control, events)
@@ -97,10 +98,12 @@ impl Forker {
         id: u64,
         plan: &ArmPlan,
         descriptors: &[OwnedFd],
+        cgroup: Option<&OwnedFd>,
     ) -> Result<Control, Error> {
         let descriptors: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
         loop {
-            match self.socket.get().create(id, plan, &descriptors) {
+            let cgroup = cgroup.map(AsFd::as_fd);
+            match self.socket.get().create(id, plan, &descriptors, cgroup) {
                 Ok(control) => return Ok(control),
                 Err(SendError::Full) => {
                     let mut ready = self

@@ -37,6 +37,7 @@ mod watch;
 
 pub use error::{Error, Phase};
 pub(crate) use forker::Forker;
+pub(crate) use plan::Filters;
 pub(crate) use prepare::Preparing;
 pub use sockets::SocketError;
 pub(crate) use watch::{Process, Report};
@@ -65,6 +66,8 @@ pub(crate) struct Context {
     pub(crate) preparing: Preparing,
     /// Repositories whose containers start without what is missing on the host.
     pub(crate) lenient: BTreeSet<RepositoryId>,
+    /// System call lists that were compiled.
+    pub(crate) filters: Filters,
     /// Ids for user namespaces.
     pub(crate) ids: ids::IdRanges,
     /// The limit of open descriptors that the daemon itself was started with.

@@ -2,7 +2,8 @@
 
 use super::path::GroupPath;
 use super::{
-    Cgroup, CgroupError, CgroupPlan, Controller, Hierarchy, file, hierarchy, limits, v1, v2,
+    Cgroup, CgroupError, CgroupPlan, Controller, DevicesPlan, Hierarchy, devices, file, hierarchy,
+    limits, v1, v2,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -24,13 +25,22 @@ pub fn create(
     path: &Path,
     plan: &CgroupPlan,
 ) -> Result<Cgroup, CgroupError> {
+    let mut group = make(hierarchy, path, plan)?;
+    group.limit(hierarchy, plan)?;
+    group.deny_devices(&plan.devices)?;
+    Ok(group)
+}
+
+/// The first part of [`create`]: makes the group, without limits yet.
+///
+/// # Errors
+///
+/// As `create`, but for the limits. A controller that a limit needs and that is not there is told
+/// here.
+pub fn make(hierarchy: &Hierarchy, path: &Path, plan: &CgroupPlan) -> Result<Cgroup, CgroupError> {
     limits::check_available(hierarchy, plan)?;
     let path = GroupPath::new(path)?;
-    let needed: BTreeSet<Controller> = limits::needed(plan)
-        .into_iter()
-        .map(|(controller, _)| controller)
-        .collect();
-    let roots = v1_roots(hierarchy, &needed);
+    let needed = needed(plan);
     // From here on the group's own Drop undoes what was made.
     let mut group = Cgroup {
         path,
@@ -40,27 +50,15 @@ pub fn create(
         off: Vec::new(),
         holds: Vec::new(),
     };
-    group.make_v1(hierarchy, &roots)?;
+    group.make_v1(hierarchy, &v1_roots(hierarchy, &needed))?;
     group.make_v2(hierarchy, &needed)?;
-
-    v1::apply(&group.v1, &roots, plan)?;
-    if let Some(directory) = &group.unified {
-        match v2::apply(directory, &group.controllers, plan) {
-            // A kernel without such programs: nobody asked, so it is reported.
-            Err(CgroupError::Devices { .. }) if !plan.devices.required => {
-                group.controllers.remove(&Controller::Devices);
-            }
-            result => result?,
-        }
-    }
-    let in_force = |controller: Controller| {
-        group.v1.contains_key(&controller) || group.controllers.contains(&controller)
-    };
-    group.off = [Controller::Pids, Controller::Devices]
-        .into_iter()
-        .filter(|controller| !in_force(*controller))
-        .collect();
+    group.note_what_is_off();
     Ok(group)
+}
+
+fn needed(plan: &CgroupPlan) -> BTreeSet<Controller> {
+    let needed = limits::needed(plan).into_iter();
+    needed.map(|(controller, _)| controller).collect()
 }
 
 /// The version 1 controllers a group is made in, with their mount points.
@@ -91,6 +89,52 @@ fn v1_roots(hierarchy: &Hierarchy, needed: &BTreeSet<Controller>) -> BTreeMap<Co
 type Prepare = fn(&Path) -> Result<(), CgroupError>;
 
 impl Cgroup {
+    /// Applies all limits of the plan it was made with but the devices of version 2.
+    ///
+    /// # Errors
+    ///
+    /// Any limit that cannot be applied.
+    pub fn limit(&self, hierarchy: &Hierarchy, plan: &CgroupPlan) -> Result<(), CgroupError> {
+        v1::apply(&self.v1, &v1_roots(hierarchy, &needed(plan)), plan)?;
+        match &self.unified {
+            Some(directory) => v2::apply(directory, &self.controllers, plan),
+            None => Ok(()),
+        }
+    }
+
+    /// Denies all devices but the harmless ones and those of the plan, where that is not done by
+    /// version 1 already.
+    ///
+    /// # Errors
+    ///
+    /// The kernel cannot do it, if the plan requires it.
+    pub fn deny_devices(&mut self, plan: &DevicesPlan) -> Result<(), CgroupError> {
+        let Some(directory) = &self.unified else {
+            return Ok(());
+        };
+        if self.controllers.contains(&Controller::Devices) {
+            match devices::apply_v2(directory, &plan.rules) {
+                // A kernel without such programs: nobody asked, so it is reported.
+                Err(CgroupError::Devices { .. }) if !plan.required => {
+                    self.controllers.remove(&Controller::Devices);
+                }
+                result => result?,
+            }
+        }
+        self.note_what_is_off();
+        Ok(())
+    }
+
+    fn note_what_is_off(&mut self) {
+        let in_force = |controller: Controller| {
+            self.v1.contains_key(&controller) || self.controllers.contains(&controller)
+        };
+        self.off = [Controller::Pids, Controller::Devices]
+            .into_iter()
+            .filter(|controller| !in_force(*controller))
+            .collect();
+    }
+
     fn make_v1(
         &mut self,
         hierarchy: &Hierarchy,

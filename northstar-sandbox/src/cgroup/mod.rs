@@ -8,10 +8,13 @@
 //! for (the default limit on processes, the devices) may be off, on a system
 //! that lacks the controller; [`Cgroup::off`] says so.
 //!
-//! Order of use: [`create()`] makes the group and sets all limits, then
-//! [`Cgroup::add`] puts the container's init in, before its first program
-//! runs. Everything here blocks; removal and killing on version 1 do for
-//! noticeable time.
+//! Order of use: [`make`] makes the group, [`Cgroup::limit`] sets the limits; the
+//! container's init is born in it on version 2 and joins it on version 1
+//! ([`Cgroup::entrance`]); [`Cgroup::deny_devices`] is the last limit, when init
+//! has made its device nodes and before the first program runs. [`create()`] and
+//! [`Cgroup::add`] are for those who do not hurry.
+//! Everything here blocks; removal and killing on version 1 do for noticeable
+//! time.
 
 mod create;
 pub mod devices;
@@ -32,7 +35,7 @@ mod v1;
 mod v2;
 mod v2_io;
 
-pub use create::create;
+pub use create::{create, make};
 pub use error::CgroupError;
 pub use events::{MemoryEvents, MemoryMonitor};
 pub use hierarchy::{Controller, Hierarchy, Version};
@@ -48,6 +51,8 @@ pub use top::{TopGroup, remove_tree};
 use held::Hold;
 use path::GroupPath;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::OpenOptions;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -70,6 +75,16 @@ pub struct Cgroup {
     /// The group's directories and those above that were missing, the outermost
     /// first in each hierarchy.
     holds: Vec<Hold>,
+}
+
+/// Ways into a group.
+#[derive(Debug)]
+pub struct Entrance {
+    /// The directory on version 2, for a process that is to be born in it (clone3(2),
+    /// `CLONE_INTO_CGROUP`).
+    pub directory: Option<OwnedFd>,
+    /// The files `tasks` on version 1: a thread that writes `0` joins.
+    pub tasks: Vec<OwnedFd>,
 }
 
 impl Cgroup {
@@ -111,7 +126,29 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Moves a process with all its threads into the group.
+    /// What a process needs to be in the group without the wait that [`Cgroup::add`] is.
+    ///
+    /// # Errors
+    ///
+    /// A file of the group cannot be opened.
+    pub fn entrance(&self) -> Result<Entrance, CgroupError> {
+        let open = |file: PathBuf, options: &OpenOptions| match options.open(&file) {
+            Ok(open) => Ok(OwnedFd::from(open)),
+            Err(source) => Err(CgroupError::Read { file, source }),
+        };
+        let (mut read, mut write) = (OpenOptions::new(), OpenOptions::new());
+        let (read, write) = (read.read(true), write.write(true));
+        let v1 = self.v1.values().collect::<BTreeSet<_>>();
+        let tasks = v1.into_iter().map(|path| open(path.join("tasks"), write));
+        let directory = self.unified.as_ref().map(|path| open(path.clone(), read));
+        Ok(Entrance {
+            directory: directory.transpose()?,
+            tasks: tasks.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Moves a process with all its threads into the group. Takes milliseconds, in which the kernel
+    /// waits until every processor has come around.
     ///
     /// # Errors
     ///

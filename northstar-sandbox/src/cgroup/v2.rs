@@ -5,7 +5,7 @@ use super::limits::{attributes, same_list};
 use super::path::GroupPath;
 use super::plan::{CgroupPlan, CpuPlan, DEFAULT_PIDS_MAX, MemoryPlan, cpu_weight};
 use super::v1::{pids, select};
-use super::{CgroupError, Controller, devices, file, hierarchy, v2_io};
+use super::{CgroupError, Controller, file, hierarchy, v2_io};
 use cgroups_rs::fs::cpu::CpuController;
 use cgroups_rs::fs::cpuset::CpuSetController;
 use cgroups_rs::fs::memory::MemController;
@@ -68,7 +68,7 @@ pub(super) fn enable(
     Ok(())
 }
 
-/// Applies a plan to a fresh group with the controllers it has.
+/// Applies a plan but for its devices to a fresh group with the controllers it has.
 pub(super) fn apply(
     directory: &Path,
     controllers: &BTreeSet<Controller>,
@@ -88,9 +88,6 @@ pub(super) fn apply(
     }
     if controllers.contains(&Controller::Pids) {
         pids(directory, plan.pids.unwrap_or(DEFAULT_PIDS_MAX))?;
-    }
-    if controllers.contains(&Controller::Devices) {
-        devices::apply_v2(directory, &plan.devices.rules)?;
     }
     Ok(())
 }

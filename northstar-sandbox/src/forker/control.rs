@@ -11,7 +11,7 @@ use northstar_sys::seqpacket::Wait;
 
 use crate::ipc::{self, ReceiveError, SendError};
 use crate::message::{ExitStatus, FromInit, ToInit};
-use crate::plan::ExecPlan;
+use crate::plan::{ExecPlan, MAX_DESCRIPTORS};
 use crate::step::StepError;
 
 /// The daemon's end of the socket to one init. Closing it ends the container.
@@ -55,21 +55,33 @@ impl Control {
     }
 
     /// Starts the payload in an armed init. `descriptors` are those the plan names by index; init
-    /// gets duplicates.
+    /// gets duplicates. Init joins `cgroups` first, control groups of version 1: their files
+    /// `tasks`, open for writing.
     ///
     /// # Errors
     /// See [`SendError`]; nothing has happened then.
-    pub fn go(&self, plan: &ExecPlan, descriptors: &[BorrowedFd<'_>]) -> Result<(), SendError> {
+    pub fn go(
+        &self,
+        plan: &ExecPlan,
+        descriptors: &[BorrowedFd<'_>],
+        cgroups: &[BorrowedFd<'_>],
+    ) -> Result<(), SendError> {
         let named = plan.descriptors.iter().map(|(index, _)| *index);
-        let (file, count) = ipc::seal(plan, named, descriptors.len())?;
+        let (file, descriptors_count) = ipc::seal(plan, named, descriptors.len())?;
         let mut all = vec![file.as_fd()];
         all.extend_from_slice(descriptors);
-        ipc::send(
-            self.as_fd(),
-            &ToInit::Go { descriptors: count },
-            &all,
-            Wait::Never,
-        )
+        all.extend_from_slice(cgroups);
+        let count = descriptors.len().saturating_add(cgroups.len());
+        let too_many = SendError::TooManyDescriptors { count };
+        let cgroups = u16::try_from(cgroups.len())
+            .ok()
+            .filter(|_| count <= MAX_DESCRIPTORS)
+            .ok_or(too_many)?;
+        let message = ToInit::Go {
+            descriptors: descriptors_count,
+            cgroups,
+        };
+        ipc::send(self.as_fd(), &message, &all, Wait::Never)
     }
 
     /// Sends `signal` to the process group of the payload.

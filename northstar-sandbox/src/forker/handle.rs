@@ -118,7 +118,8 @@ impl Forker {
     }
 
     /// Asks for an init that executes `plan`. `descriptors` are those the plan names by index;
-    /// init gets duplicates. `id` comes back in the events of this init and must not be in use.
+    /// init gets duplicates. `cgroup` is the directory of the control group of version 2 that it
+    /// is born in. `id` comes back in the events of this init and must not be in use.
     ///
     /// # Errors
     /// See [`SendError`]; nothing has happened then.
@@ -127,14 +128,17 @@ impl Forker {
         id: u64,
         plan: &ArmPlan,
         descriptors: &[BorrowedFd<'_>],
+        cgroup: Option<BorrowedFd<'_>>,
     ) -> Result<Control, SendError> {
         let (file, count) = ipc::seal(plan, named(plan), descriptors.len())?;
         let (ours, theirs) = seqpacket::pair().map_err(SendError::System)?;
         let mut all = vec![theirs.as_fd(), file.as_fd()];
+        all.extend(cgroup);
         all.extend_from_slice(descriptors);
         let message = ToForker::Create {
             id,
             descriptors: count,
+            cgroup: cgroup.is_some(),
         };
         ipc::send(self.as_fd(), &message, &all, Wait::Never)?;
         Ok(Control::new(ours))

@@ -173,17 +173,21 @@ impl Forking {
 
     fn take_request(&mut self) -> Result<(), End> {
         match ipc::receive(self.socket.as_fd(), Wait::Never) {
-            Ok(Some((ToForker::Create { id, descriptors }, received))) => {
-                let created = self.create(id, usize::from(descriptors), received);
-                match created {
-                    Ok((pid, pidfd)) => {
-                        self.send(&FromForker::Created { id, pid }, &[pidfd.as_fd()])?;
-                        self.inits.insert(id, pidfd);
-                        Ok(())
-                    }
-                    Err(error) => self.send(&FromForker::CreateFailed { id, error }, &[]),
+            Ok(Some((
+                ToForker::Create {
+                    id,
+                    descriptors,
+                    cgroup,
+                },
+                received,
+            ))) => match self.create(id, usize::from(descriptors), cgroup, received) {
+                Ok((pid, pidfd)) => {
+                    self.send(&FromForker::Created { id, pid }, &[pidfd.as_fd()])?;
+                    self.inits.insert(id, pidfd);
+                    Ok(())
                 }
-            }
+                Err(error) => self.send(&FromForker::CreateFailed { id, error }, &[]),
+            },
             Ok(Some((ToForker::Ping(number), _))) => self.send(&FromForker::Alive(number), &[]),
             Ok(None) => Ok(()),
             // One bad message is no reason to end every container.
@@ -202,6 +206,7 @@ impl Forking {
         &self,
         id: u64,
         count: usize,
+        cgroup: bool,
         received: Vec<OwnedFd>,
     ) -> Result<(i32, OwnedFd), StepError> {
         if id == DAEMON || self.inits.contains_key(&id) {
@@ -211,7 +216,7 @@ impl Forking {
                 id.to_string(),
             ));
         }
-        let mut received = received.into_iter();
+        let mut received = received.into_iter().peekable();
         let (Some(control), Some(plan)) = (received.next(), received.next()) else {
             return Err(StepError::new(
                 Step::Clone,
@@ -219,6 +224,7 @@ impl Forking {
                 "",
             ));
         };
+        let cgroup = received.next_if(|_| cgroup);
         let descriptors = received.collect::<Vec<_>>();
         if descriptors.len() != count {
             return Err(StepError::new(
@@ -229,7 +235,9 @@ impl Forking {
         }
         let forker = rustix::io::fcntl_dupfd_cloexec(&self.pidfd, 3).at(Step::Clone)?;
 
-        match process::fork(self.procfs.as_fd(), PidNamespace::New).at(Step::Clone)? {
+        let group = cgroup.as_ref().map(AsFd::as_fd);
+        let fork = process::fork_into(self.procfs.as_fd(), PidNamespace::New, group);
+        match fork.at(Step::Clone)? {
             Fork::Child(child) => init::run(
                 &child,
                 init::Start {

@@ -17,6 +17,8 @@ use crate::step::{At, Step, StepError};
 pub(super) struct Go {
     pub(super) plan: ExecPlan,
     pub(super) descriptors: Vec<OwnedFd>,
+    /// Files of control groups of version 1 to join them by.
+    pub(super) cgroups: Vec<OwnedFd>,
 }
 
 /// Tells the daemon that the world is built and waits for what is to run in it. A daemon that
@@ -28,12 +30,25 @@ pub(super) fn wait_for_go(control: &OwnedFd) -> Result<Go, StepError> {
     }
     loop {
         match ipc::receive(control, Wait::Block) {
-            Ok(Some((ToInit::Go { descriptors: count }, mut descriptors))) => {
-                ipc::expect_descriptors(&descriptors, usize::from(count).saturating_add(1))
+            Ok(Some((
+                ToInit::Go {
+                    descriptors: count,
+                    cgroups,
+                },
+                mut descriptors,
+            ))) => {
+                let named = usize::from(count).saturating_add(1);
+                let all = named.saturating_add(cgroups.into());
+                ipc::expect_descriptors(&descriptors, all)
                     .map_err(|_| Errno::BADMSG)
                     .at(Step::Park)?;
+                let cgroups = descriptors.split_off(named);
                 let plan = ipc::unseal(&descriptors.remove(0)).at(Step::Park)?;
-                return Ok(Go { plan, descriptors });
+                return Ok(Go {
+                    plan,
+                    descriptors,
+                    cgroups,
+                });
             }
             // There is no payload yet.
             Ok(Some((ToInit::Signal(signal), _))) => {

@@ -25,8 +25,13 @@ use crate::step::{At, Step, StepError};
 pub(super) fn run_payload(control: OwnedFd, armed: Armed, go: Go) -> ! {
     let Armed { procfs, user } = armed;
 
-    // Cgroup namespace: after the daemon moved init into its cgroup, which becomes the root of
-    // what the container sees, and before the payload exists.
+    // Cgroup: first, so that whatever the container does counts.
+    for group in go.cgroups {
+        or_report(&control, join(&group).at(Step::Cgroup));
+    }
+
+    // Cgroup namespace: after init came into its cgroup, which becomes the root of what the
+    // container sees, and before the payload exists.
     if go.plan.cgroup_namespace {
         let unshared = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP);
         or_report(&control, unshared.at(Step::CgroupNamespace));
@@ -76,6 +81,15 @@ pub(super) fn run_payload(control: OwnedFd, armed: Armed, go: Go) -> ! {
     };
     init.report(FromInit::Running { pid });
     init.run()
+}
+
+/// Joins a control group of version 1 by its file `tasks`. That a process with one thread moves
+/// itself is the one case in which the kernel need not wait until every processor has come around.
+fn join(tasks: &OwnedFd) -> Result<(), Errno> {
+    match rustix::io::write(tasks, b"0")? {
+        1 => Ok(()),
+        _ => Err(Errno::IO),
+    }
 }
 
 /// Waits until the payload has executed its program or failed to.

@@ -31,7 +31,7 @@ use caps::Capability;
 use std::collections::BTreeMap;
 
 /// What a container may call.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct SeccompSpec {
     /// The list to start from; without one `allow` is the whole list.
     pub profile: Option<Profile>,
@@ -43,14 +43,14 @@ pub struct SeccompSpec {
 }
 
 /// A predefined list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Profile {
     /// See [`profile`].
     Default,
 }
 
 /// For which arguments a call is allowed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Rule {
     /// For any; wins over every other rule for the same call.
     Any,

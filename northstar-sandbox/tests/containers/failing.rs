@@ -145,7 +145,7 @@ pub fn be_a_daemon(number: &str, root: &str) -> ! {
         ForkerEvent::CreateFailed { error, .. } => error,
         ForkerEvent::Created { .. } => loop {
             match event(&control).unwrap() {
-                InitEvent::Armed => control.go(&plan, &[null.as_fd()]).unwrap(),
+                InitEvent::Armed => control.go(&plan, &[null.as_fd()], &[]).unwrap(),
                 InitEvent::Failed(error) => break error,
                 other => panic!("{id}: {other:?}"),
             }

@@ -77,7 +77,7 @@ pub fn init_killed_while_parked_is_reported(world: &World) {
     assert_eq!(world.wait_for_exit(armed.id), ExitStatus::Signal(SIGKILL));
     let error = armed
         .control
-        .go(&program(&["/bin/probe"]), &[])
+        .go(&program(&["/bin/probe"]), &[], &[])
         .unwrap_err();
     assert!(
         matches!(error, SendError::UnknownDescriptor { .. }),
@@ -258,7 +258,7 @@ pub fn init_that_dies_or_hangs_at_any_moment_is_reported(world: &World) {
         if signal == SIGSTOP {
             // It may have got as far as parking: then it hangs over the next message.
             let (output, end) = rustix::pipe::pipe().unwrap();
-            armed.control.go(&plan, &[end.as_fd()]).unwrap();
+            armed.control.go(&plan, &[end.as_fd()], &[]).unwrap();
             drop((output, end));
             pidfd_send_signal(armed.pidfd.as_fd(), SIGKILL).unwrap();
         }
@@ -285,7 +285,7 @@ pub fn used_id_is_refused(world: &World) {
     let plan = world.arm_plan();
     let control = world
         .forker()
-        .create(armed.id, &plan, &[root.as_fd()])
+        .create(armed.id, &plan, &[root.as_fd()], None)
         .unwrap();
     match world.forker_event() {
         ForkerEvent::CreateFailed { id, error } => {
@@ -300,7 +300,7 @@ pub fn used_id_is_refused(world: &World) {
     plan.root = DescriptorIndex(1);
     let error = world
         .forker()
-        .create(999_999, &plan, &[root.as_fd()])
+        .create(999_999, &plan, &[root.as_fd()], None)
         .unwrap_err();
     assert!(
         matches!(error, SendError::UnknownDescriptor { count: 1, .. }),

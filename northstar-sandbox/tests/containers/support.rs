@@ -135,7 +135,10 @@ impl World {
         let root = self.root_mount();
         let mut descriptors = vec![root.as_fd()];
         descriptors.extend_from_slice(more);
-        (id, self.forker().create(id, plan, &descriptors).unwrap())
+        (
+            id,
+            self.forker().create(id, plan, &descriptors, None).unwrap(),
+        )
     }
 
     /// Creates an init and waits for what comes of it.
@@ -244,7 +247,7 @@ impl Armed {
         let (output, end) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
         let mut descriptors = vec![end.as_fd()];
         descriptors.extend_from_slice(more);
-        self.control.go(plan, &descriptors).unwrap();
+        self.control.go(plan, &descriptors, &[]).unwrap();
         drop(descriptors);
         drop(end);
         match event(&self.control) {

@@ -1,8 +1,11 @@
 //! Second phase: from what was looked up to the plans of the sandbox, with everything that travels with them.
 
 mod cgroup;
+mod filters;
 mod mounts;
 mod process;
+
+pub(crate) use filters::Filters;
 
 use super::{
     Context, Error,
@@ -116,6 +119,7 @@ pub(super) fn plan(context: &Context, mut resolved: Resolved) -> Result<Planned,
         resolved.overrides,
         resolved.groups,
         context.nofile,
+        context.filters.programs(manifest)?.to_vec(),
         gifts,
     )?;
     let attachments = Attachments {

@@ -2,10 +2,10 @@
 
 use super::Descriptors;
 use crate::{launch::Error, supervisor::StartOverrides};
-use northstar_manifest::{ArgumentRule, Container, Manifest, Policy, Profile, Rule};
+use northstar_manifest::{Container, Manifest, Policy};
 use northstar_sandbox::{
     plan::{CapabilitySet, ExecPlan, Rlimit, RlimitKind, Sched},
-    seccomp::{self, Arch, SeccompSpec},
+    seccomp,
 };
 use std::{collections::BTreeMap, os::fd::OwnedFd};
 
@@ -33,6 +33,7 @@ pub(super) fn exec_plan(
     overrides: StartOverrides,
     groups: Vec<u32>,
     nofile: Rlimit,
+    seccomp: Vec<seccomp::Program>,
     gifts: Gifts,
 ) -> Result<(ExecPlan, Descriptors), Error> {
     let mut descriptors = Descriptors::default();
@@ -70,7 +71,7 @@ pub(super) fn exec_plan(
         capabilities: capabilities(manifest)?,
         rlimits: rlimits(manifest, nofile)?,
         sched: sched(manifest)?,
-        seccomp: seccomp(manifest)?,
+        seccomp,
         selinux_exec: manifest
             .selinux
             .as_ref()
@@ -101,7 +102,7 @@ fn command(
     (init, argv)
 }
 
-fn capabilities(manifest: &Manifest) -> Result<CapabilitySet, Error> {
+pub(super) fn capabilities(manifest: &Manifest) -> Result<CapabilitySet, Error> {
     let names = manifest
         .capabilities
         .iter()
@@ -154,37 +155,6 @@ fn sched(manifest: &Manifest) -> Result<Option<Sched>, Error> {
     }))
 }
 
-fn seccomp(manifest: &Manifest) -> Result<Vec<seccomp::Program>, Error> {
-    let Some(seccomp) = &manifest.seccomp else {
-        return Ok(Vec::new());
-    };
-    let allow = seccomp.allow.iter().flatten().map(|(name, rule)| {
-        let rule = match rule {
-            Rule::Any => seccomp::Rule::Any,
-            Rule::Args(ArgumentRule {
-                index,
-                values,
-                mask,
-            }) => seccomp::Rule::Args {
-                // Out of range is out of range for the compiler too, which refuses it.
-                index: u8::try_from(*index).unwrap_or(u8::MAX),
-                values: values.clone().unwrap_or_default(),
-                mask: *mask,
-            },
-        };
-        (name.clone(), rule)
-    });
-    let spec = SeccompSpec {
-        profile: seccomp
-            .profile
-            .map(|Profile::Default| seccomp::Profile::Default),
-        allow: allow.collect(),
-        capabilities: capabilities(manifest)?.to_caps().into_iter().collect(),
-    };
-    let arch = Arch::native().ok_or(Error::SeccompArchitecture)?;
-    seccomp::compile(&spec, arch).map_err(Error::Seccomp)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,6 +188,7 @@ mod tests {
             overrides,
             vec![7],
             NOFILE,
+            Vec::new(),
             gifts,
         )
         .unwrap()
@@ -329,6 +300,7 @@ mod tests {
             StartOverrides::default(),
             Vec::new(),
             NOFILE,
+            Vec::new(),
             Gifts::default(),
         );
         assert!(matches!(result, Err(Error::DeadlineParameters)));
