@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use northstar_npk::{Package, unpack};
+use northstar_manifest::parse_size;
+use northstar_npk::Package;
+use northstar_npk::unpack::{self, UnpackOptions};
 
 use super::{open, verify};
 use crate::output::{self, Output};
@@ -32,6 +34,15 @@ pub(crate) struct Arguments {
     /// Check all of the package against this public key before anything is written
     #[arg(short, long, value_name = "PUB")]
     key: Option<PathBuf>,
+    /// Largest size of all files together, such as 20GiB
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "8GiB")]
+    max_size: u64,
+    /// Largest number of files, directories and links
+    #[arg(long, value_name = "N", default_value_t = UnpackOptions::default().max_files)]
+    max_files: u64,
+    /// Keep set-id bits, which are cleared otherwise
+    #[arg(long)]
+    keep_set_id: bool,
     /// Taken from scripts written for 0.9.x; no program is needed
     #[arg(long, value_name = "PROGRAM", hide = true)]
     unsquashfs: Option<PathBuf>,
@@ -46,7 +57,12 @@ pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> anyhow::Result<
         Some(key) => verify::check(npk, &file, key)?,
         None => Package::open(&file, None).with_context(|| format!("{path} is not a package"))?,
     };
-    let warnings = unpack::unpack(&file, &package, &arguments.out)
+    let options = UnpackOptions {
+        max_bytes: arguments.max_size,
+        max_files: arguments.max_files,
+        keep_set_id: arguments.keep_set_id,
+    };
+    let warnings = unpack::unpack_with(&file, &package, &arguments.out, &options)
         .with_context(|| format!("failed to unpack {path}"))?;
     warnings.iter().for_each(output::warn);
     output.line(arguments.out.display())

@@ -9,6 +9,7 @@ use northstar_npk::{Package, verity};
 
 use super::open;
 use crate::output::Output;
+use crate::progress::Bar;
 use crate::sbom::Sbom;
 
 /// Check all of a package against a public key
@@ -36,7 +37,10 @@ pub(super) fn check(npk: &Path, file: &File, key: &Path) -> anyhow::Result<Packa
     let key = PublicKey::read(key)?;
     let refused = || format!("{} is refused", npk.display());
     let package = Package::open(file, Some(&key)).with_context(refused)?;
-    verity::verify_image(file, package.image()).with_context(refused)?;
+    let bar = Bar::new();
+    let report = |progress| bar.show(progress);
+    verity::verify_image_with(file, package.image(), Some(&report)).with_context(refused)?;
+    drop(bar);
     package.archive().check_image(file).with_context(refused)?;
     Sbom::of(file, &package).with_context(refused)?;
     Ok(package)

@@ -211,3 +211,29 @@ fn unpack_checks_first_if_there_is_a_key() {
     // Without a key nobody asked.
     sextant.succeeds(&["unpack", "a.npk", "--out", "unchecked"]);
 }
+
+/// A hole costs the image nothing, and the disk everything.
+#[test]
+fn what_unpacking_and_hashing_may_take_is_limited() {
+    let sextant = Sextant::new();
+    let large = File::create(sextant.path("root/large")).unwrap();
+    large.set_len(1 << 20).unwrap();
+    sextant.pack(&["--out", "a.npk"]);
+    let unpack = |more: &[&'static str]| [&["unpack", "a.npk", "--out", "unpacked"], more].concat();
+    for limit in [["--max-size", "1MiB"], ["--max-files", "3"]] {
+        sextant.fails(&unpack(&limit));
+        assert!(!sextant.path("unpacked").exists());
+    }
+    let output = sextant
+        .command(&unpack(&["--max-size", "huge"]))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    sextant.succeeds(&unpack(&["--max-size", "2MiB"]));
+    assert_eq!(
+        fs::metadata(sextant.path("unpacked/root/large"))
+            .unwrap()
+            .len(),
+        1 << 20
+    );
+}

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use northstar_npk::key::PublicKey;
-use northstar_npk::squashfs::{self, Entry};
+use northstar_npk::squashfs::{self, Entry, EntryKind};
+use northstar_npk::unpack::UnpackOptions;
 use northstar_npk::{OpenError, Package};
 
 use self::image::Form;
@@ -82,7 +83,7 @@ pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> anyhow::Result<
     }
     let failed = || format!("failed to read the image of {path}");
     let hashes = match arguments.hashes {
-        true => squashfs::hash_files(&file, package.image()).with_context(failed)?,
+        true => hash_files(&file, &package).with_context(failed)?,
         false => BTreeMap::new(),
     };
     let findings = Findings {
@@ -97,6 +98,26 @@ pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> anyhow::Result<
         true => json::print(findings, output),
         false => human::print(findings, output),
     }
+}
+
+/// A few bytes of an image can stand for files of any size, so there is a limit, the one of unpacking.
+fn hash_files(file: &File, package: &Package) -> anyhow::Result<BTreeMap<PathBuf, [u8; 32]>> {
+    let limit = UnpackOptions::default().max_bytes;
+    let total = total_size(&squashfs::list(file, package.image())?);
+    ensure!(
+        total <= limit,
+        "its files have {total} bytes: at most {limit} are hashed"
+    );
+    Ok(squashfs::hash_files(file, package.image())?)
+}
+
+/// Bytes of all files together, as far as a number can say.
+fn total_size(entries: &[Entry]) -> u64 {
+    let sizes = entries.iter().map(|entry| match entry.kind {
+        EntryKind::File { size } => size,
+        _ => 0,
+    });
+    sizes.fold(0, u64::saturating_add)
 }
 
 fn print_sbom(
@@ -120,5 +141,27 @@ impl Signer {
     /// Why it is not the one, in one line.
     fn reason(&self) -> Option<String> {
         self.refused.as_ref().map(|error| chain(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_add_up_and_do_not_wrap() {
+        let entry = |kind| Entry {
+            path: "/a".into(),
+            kind,
+            mode: 0o644,
+            uid: 1,
+            gid: 1,
+            mtime: 0,
+        };
+        let file = |size| entry(EntryKind::File { size });
+        assert_eq!(total_size(&[]), 0);
+        let some = [file(3), entry(EntryKind::Directory), file(4)];
+        assert_eq!(total_size(&some), 7);
+        assert_eq!(total_size(&[file(u64::MAX), file(2)]), u64::MAX);
     }
 }
