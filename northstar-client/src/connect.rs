@@ -1,6 +1,11 @@
 //! Opening a connection.
 
-use std::{env, io, os::unix::net::UnixStream as StdUnixStream, sync::Arc, time::Duration};
+use std::{
+    env, io,
+    os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::BytesMut;
 use futures::StreamExt;
@@ -16,10 +21,13 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 use tokio_util::codec::FramedRead;
 
-use crate::{ConnectError, Endpoint, EnvironmentError, Options, Tls, TlsError};
+use crate::{ConnectError, Endpoint, EnvironmentError, Options, SocketError, Tls, TlsError};
 
 /// Variable in which a container finds the number of its console's descriptor.
 pub const VARIABLE: &str = "NORTHSTAR_CONSOLE";
+
+/// How the variable begins in which a container finds the descriptor of one of its sockets; the socket's name follows.
+const SOCKET_VARIABLE: &str = "NORTHSTAR_SOCKET_";
 
 /// A stream that can be a connection.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -60,6 +68,23 @@ async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     // Requests are small and each waits for its answer.
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+/// Takes a socket that the manifest of this container names in `sockets`, which the runtime has bound. One of type
+/// `stream` or `seq_packet` listens already. This works once for each socket.
+///
+/// # Errors
+///
+/// If there is no such socket in the environment.
+pub fn socket(name: &str) -> Result<OwnedFd, SocketError> {
+    let variable = format!("{SOCKET_VARIABLE}{name}");
+    let error = |source| SocketError {
+        variable: variable.clone(),
+        source,
+    };
+    let number = env::var(&variable).map_err(|_| error(None))?;
+    let number = number.parse().map_err(|_| error(None))?;
+    northstar_sys::fd::adopt(number).map_err(|source| error(Some(source)))
 }
 
 /// Takes the stream that the environment names.

@@ -114,6 +114,19 @@ pub enum EnvironmentError {
     },
 }
 
+/// Why there is no socket in the environment.
+#[derive(Debug, Error)]
+#[error(
+    "{variable} is not the number of a descriptor that can be taken: does the manifest have this socket?"
+)]
+pub struct SocketError {
+    /// The variable that should have its descriptor.
+    pub variable: String,
+    /// Why the descriptor cannot be taken, if the variable is a number.
+    #[source]
+    pub source: Option<northstar_sys::Error>,
+}
+
 /// Why a request was not done.
 #[derive(Debug, Error)]
 #[non_exhaustive]

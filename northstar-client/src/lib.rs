@@ -88,9 +88,9 @@ mod tls;
 
 pub use backoff::Backoff;
 pub use client::{Answer, Client, StartOptions};
-pub use connect::VARIABLE;
+pub use connect::{VARIABLE, socket};
 pub use endpoint::{DEFAULT_PORT, Endpoint, InvalidEndpoint};
-pub use error::{ConnectError, Disconnected, EnvironmentError, RequestError};
+pub use error::{ConnectError, Disconnected, EnvironmentError, RequestError, SocketError};
 pub use job::Job;
 pub use northstar_api as api;
 pub use notifications::{Event, Events, Missed, Notifications};

@@ -60,8 +60,9 @@ pub fn pack(workspace: &Workspace, names: &[String], out: &Path) -> Result<()> {
     };
     let built: Vec<String> = names
         .iter()
-        .filter(|name| is_package(&examples.join(name)))
-        .cloned()
+        .map(|name| examples.join(name))
+        .filter(|folder| is_package(folder))
+        .map(|folder| specification(&folder))
         .collect();
     let programs = Programs::build_static(workspace, &built)?;
     let tools = Programs::build(workspace, &["sextant"], false)?;
@@ -105,6 +106,14 @@ fn all(examples: &Path) -> Result<Vec<String>> {
         .collect();
     names.sort();
     Ok(names)
+}
+
+/// Names the cargo package in a folder. Its name alone may be that of a dependency too (`cargo help pkgid`).
+pub fn specification(folder: &Path) -> String {
+    format!(
+        "path+file://{}",
+        folder.to_string_lossy().replace(' ', "%20")
+    )
 }
 
 fn is_package(folder: &Path) -> bool {

@@ -16,12 +16,12 @@ use std::{fs, path::PathBuf, process::ExitCode, time::Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{build::Programs, packages, process, workspace::Workspace};
+use crate::{build::Programs, examples, packages, process, workspace::Workspace};
 use suite::{Privileges, Selection, Suite};
 use tally::Tally;
 
 /// The folders of the crates whose integration tests need root.
-const PRIVILEGED: &[&str] = &[SANDBOX, "northstar-runtime", END_TO_END];
+const PRIVILEGED: &[&str] = &[SANDBOX, "northstar-runtime", END_TO_END, "fleet-agent"];
 
 /// The folder of the end-to-end tests, the crate northstar-tests.
 const END_TO_END: &str = "tests";
@@ -152,6 +152,11 @@ fn programs(workspace: &Workspace) -> Result<PathBuf> {
     let folder = workspace.scratch("test").join("programs");
     Programs::build(workspace, &["northstar-runtime", "nstar", "sextant"], false)?
         .gather(&folder)?;
-    Programs::build_static(workspace, &["test-container".to_owned()])?.gather(&folder)?;
+    let folder_of = |name: &str| workspace.root.join("examples").join(name);
+    let example = |name: &str| examples::specification(&folder_of(name));
+    let containers = ["console", "token-client", "token-server"].map(example);
+    let mut containers = containers.to_vec();
+    containers.push("test-container".to_owned());
+    Programs::build_static(workspace, &containers)?.gather(&folder)?;
     Ok(folder)
 }
