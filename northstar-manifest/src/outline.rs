@@ -140,6 +140,7 @@ enum Kind {
     /// `key` is `None` while a key is expected.
     Mapping {
         key: Option<(String, Marker)>,
+        keys: BTreeSet<String>,
     },
     Sequence {
         index: usize,
@@ -186,7 +187,10 @@ impl Walk {
                 let place = self.enter(anchor, tag, span)?;
                 self.levels.push(Level {
                     place,
-                    kind: Kind::Mapping { key: None },
+                    kind: Kind::Mapping {
+                        key: None,
+                        keys: BTreeSet::new(),
+                    },
                 });
             }
             Event::SequenceStart(_, anchor, tag) => {
@@ -248,20 +252,32 @@ impl Walk {
         if text == "<<" && style == ScalarStyle::Plain {
             return refuse(Construct::MergeKey);
         }
-        if let Some(Kind::Mapping { key }) = self.levels.last_mut().map(|level| &mut level.kind) {
+        let Some(level) = self.levels.last_mut() else {
+            return Ok(());
+        };
+        if let Kind::Mapping { key, keys } = &mut level.kind {
             *key = Some((text.to_owned(), span.start));
+            // The parser tells `1` and `'1'` apart, but both become the same text.
+            if !keys.insert(text.to_owned()) {
+                let parent = self.outline.values.get(level.place);
+                return Err(duplicate(
+                    parent.map(|place| self.outline.field(place)),
+                    text,
+                    line,
+                ));
+            }
         }
         Ok(())
     }
 
     fn expects_key(&self) -> bool {
         let kind = self.levels.last().map(|level| &level.kind);
-        matches!(kind, Some(Kind::Mapping { key: None }))
+        matches!(kind, Some(Kind::Mapping { key: None, .. }))
     }
 
     fn value_done(&mut self) {
         match self.levels.last_mut().map(|level| &mut level.kind) {
-            Some(Kind::Mapping { key }) => *key = None,
+            Some(Kind::Mapping { key, .. }) => *key = None,
             Some(Kind::Sequence { index }) => *index += 1,
             None => {}
         }
@@ -272,7 +288,7 @@ impl Walk {
         self.levels
             .iter()
             .map(|level| match &level.kind {
-                Kind::Mapping { key } => key.as_ref().map(|(key, _)| key.as_str()),
+                Kind::Mapping { key, .. } => key.as_ref().map(|(key, _)| key.as_str()),
                 Kind::Sequence { .. } => None,
             })
             .collect()
@@ -311,6 +327,7 @@ impl Walk {
         let (key, start) = match self.levels.last().map(|level| &level.kind) {
             Some(Kind::Mapping {
                 key: Some((key, start)),
+                ..
             }) => (key.clone(), *start),
             Some(Kind::Sequence { index }) => (index.to_string(), span.start),
             _ => (String::new(), span.start),
@@ -341,6 +358,15 @@ impl Walk {
             let field = self.outline.field(place);
             self.outline.omitted.insert(field);
         }
+    }
+}
+
+fn duplicate(parent: Option<String>, key: &str, line: u64) -> ManifestError {
+    let parent = parent.filter(|field| !field.is_empty());
+    ManifestError::Type {
+        field: parent.map_or(key.to_owned(), |field| format!("{field}.{key}")),
+        line: Some(line),
+        message: format!("duplicate mapping key `{key}` is not allowed here"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The manifest as text.
 
 mod compatible;
+mod levels;
 mod limits;
 mod reading;
 mod refusing;

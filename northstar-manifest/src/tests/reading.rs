@@ -14,10 +14,8 @@ fn the_least_there_can_be() {
     assert_eq!(manifest.container().to_string(), "a:0.0.1");
 }
 
-#[test]
-fn every_field() {
-    let manifest = read(
-        "\
+/// Every field that a program can have.
+pub(super) const EVERY_FIELD: &str = "\
 args: [one, -v]
 env: {LD_LIBRARY_PATH: /lib, EMPTY: ''}
 suppl_groups: [log, inet]
@@ -53,8 +51,11 @@ selinux: {mount_context: 'system_u:object_r:x_t:s0', exec: a_t}
 sockets: {s: {type: seq_packet, mode: 0o660, uid: 3, gid: 4, passcred: true}}
 io: {stdout: pipe, stderr: inherit}
 custom: [1, {a: null}]
-",
-    );
+";
+
+#[test]
+fn every_field() {
+    let manifest = read(EVERY_FIELD);
     assert_eq!(manifest.args, ["one", "-v"]);
     assert_eq!(manifest.env["EMPTY"], "");
     assert_eq!(manifest.suppl_groups, ["log", "inet"]);
