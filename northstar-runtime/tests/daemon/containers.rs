@@ -362,3 +362,9 @@ fn resource_is_taken_in_its_newest_matching_version() {
     assert_eq!(console.inspect("lib:1.2.0")["mounted"], json!(true));
     assert_eq!(console.inspect("lib:1.0.0")["mounted"], json!(false));
 }
+
+/// The same where control groups are of version 2.
+#[test]
+fn vm_memory_shortage_is_notified() {
+    memory_shortage_is_notified();
+}

@@ -168,26 +168,6 @@ pub(super) fn own_processes(directory: &Path) -> Result<Vec<i32>, CgroupError> {
     }
 }
 
-/// Moves the processes of a group to another one, including those that are
-/// forked meanwhile.
-pub(super) fn move_all(from: &Path, to: &Path) -> Result<(), CgroupError> {
-    for _ in 0..ROUNDS {
-        let pids = own_processes(from)?;
-        if pids.is_empty() {
-            break;
-        }
-        for pid in pids.into_iter().filter(|pid| *pid > 0) {
-            match file::write(to, "cgroup.procs", &pid.to_string()) {
-                // It has ended.
-                Err(CgroupError::Write { source, .. })
-                    if source.raw_os_error() == Some(Errno::ESRCH as i32) => {}
-                result => result?,
-            }
-        }
-    }
-    Ok(())
-}
-
 /// The groups directly below a group.
 pub(super) fn children(directory: &Path) -> Result<Vec<PathBuf>, CgroupError> {
     let failed = |source| CgroupError::Read {

@@ -109,23 +109,6 @@ impl Cgroup {
             .collect()
     }
 
-    /// Moves every process in the group to the root of each hierarchy, where
-    /// nothing limits it: the way out for processes that got in by mistake.
-    ///
-    /// # Errors
-    ///
-    /// A file of a group cannot be read or written.
-    pub fn expel(&self) -> Result<(), CgroupError> {
-        let depth = self.path.as_path().components().count();
-        for directory in self.directories() {
-            let Some(root) = directory.ancestors().nth(depth) else {
-                continue;
-            };
-            lifecycle::move_all(directory, root)?;
-        }
-        Ok(())
-    }
-
     /// What a process needs to be in the group without the wait that [`Cgroup::add`] is.
     ///
     /// # Errors

@@ -12,6 +12,7 @@
     clippy::indexing_slicing
 )]
 
+mod cgroups;
 mod confinement;
 mod failing;
 mod faults;
@@ -93,6 +94,10 @@ tests! {
         recursive_bind_brings_submounts_under_its_flags
         shared_source_becomes_private
         image_proc_cannot_redirect_the_label;
+    cgroups:
+        init_and_payload_are_in_their_group
+        limits_hold_for_the_first_instruction
+        group_that_cannot_be_entered_stops_the_start;
     user:
         ids_are_as_planned_inside_and_of_the_range_outside
         signal_reaches_a_payload_that_may_change_its_user

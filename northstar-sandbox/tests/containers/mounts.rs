@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::fd::AsFd;
 use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 use std::process::Command;
 
 use northstar_sandbox::plan::{DescriptorIndex, MountFlags, MountKind};
@@ -27,22 +28,39 @@ fn options(mountinfo: &str, target: &str) -> Vec<String> {
     found[0][5].split(',').map(str::to_owned).collect()
 }
 
+/// Every combination of the five flags, from a source that has all of them and from one that has
+/// none: what is not asked for is cleared, and the mount below the source comes along, under the
+/// same flags, only with `recursive`.
 pub fn flags_are_exact_in_every_combination(world: &World) {
-    // The source has all flags set: what is not asked for must be cleared.
     let source = tempfile::tempdir().unwrap();
+    let below = source.path().join("sub");
+    fs::create_dir(&below).unwrap();
+    let _below = Below::mount(below);
     let everything = MountFlags {
         noexec: true,
         ..READ_ONLY
     };
-    for bits in 0..16 {
+    for bits in 0..64 {
         let flags = MountFlags {
             read_only: bits & 1 != 0,
             nosuid: bits & 2 != 0,
             nodev: bits & 4 != 0,
             noexec: bits & 8 != 0,
-            recursive: false,
+            recursive: bits & 16 != 0,
         };
-        let mount = clone(source.path(), everything);
+        let found_as = if bits & 32 != 0 {
+            everything
+        } else {
+            MountFlags::default()
+        };
+        let recursive = flags.recursive;
+        let mount = clone(
+            source.path(),
+            MountFlags {
+                recursive,
+                ..found_as
+            },
+        );
         let mut arm = world.arm_plan();
         arm.mounts.push(planned("/data", ATTACH, flags));
         arm.mounts.push(planned("/other", tmpfs(), flags));
@@ -50,7 +68,10 @@ pub fn flags_are_exact_in_every_combination(world: &World) {
             .run_in(&arm, &[mount.as_fd()], &shell("cat /proc/self/mountinfo"))
             .unwrap();
         let mountinfo = finished.expect_success();
-        for target in ["/data", "/other"] {
+        assert_eq!(mountinfo.contains(" /data/sub "), recursive, "{flags:?}");
+        let mut targets = vec!["/data", "/other"];
+        targets.extend(recursive.then_some("/data/sub"));
+        for target in targets {
             let found = options(&mountinfo, target);
             let has = |option: &str| found.iter().any(|found| found == option);
             assert_eq!(has("ro"), flags.read_only, "{target} {flags:?} {found:?}");
@@ -65,6 +86,24 @@ pub fn flags_are_exact_in_every_combination(world: &World) {
                 .all(|o| root.iter().any(|f| f == o)),
             "{root:?}"
         );
+    }
+}
+
+/// A mount below a source, as long as this lives.
+struct Below(PathBuf);
+
+impl Below {
+    fn mount(at: PathBuf) -> Below {
+        let mount = ["-t", "tmpfs", "none"];
+        let mounted = Command::new("mount").args(mount).arg(&at).status();
+        assert!(mounted.unwrap().success());
+        Below(at)
+    }
+}
+
+impl Drop for Below {
+    fn drop(&mut self) {
+        let _unmounted = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }
 

@@ -131,14 +131,22 @@ impl World {
 
     /// Sends a plan; descriptor 0 is the root.
     pub fn create(&self, plan: &ArmPlan, more: &[BorrowedFd<'_>]) -> (u64, Control) {
+        self.create_in(plan, more, None)
+    }
+
+    /// The same in a control group.
+    pub fn create_in(
+        &self,
+        plan: &ArmPlan,
+        more: &[BorrowedFd<'_>],
+        cgroup: Option<BorrowedFd<'_>>,
+    ) -> (u64, Control) {
         let id = self.next_id.replace(self.next_id.get() + 1);
         let root = self.root_mount();
         let mut descriptors = vec![root.as_fd()];
         descriptors.extend_from_slice(more);
-        (
-            id,
-            self.forker().create(id, plan, &descriptors, None).unwrap(),
-        )
+        let created = self.forker().create(id, plan, &descriptors, cgroup);
+        (id, created.unwrap())
     }
 
     /// Creates an init and waits for what comes of it.
@@ -244,10 +252,21 @@ impl Armed {
         plan: &ExecPlan,
         more: &[BorrowedFd<'_>],
     ) -> Result<Running, StepError> {
+        self.go_with(world, plan, more, &[])
+    }
+
+    /// The same in control groups of version 1.
+    pub fn go_with(
+        self,
+        world: &World,
+        plan: &ExecPlan,
+        more: &[BorrowedFd<'_>],
+        tasks: &[BorrowedFd<'_>],
+    ) -> Result<Running, StepError> {
         let (output, end) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
         let mut descriptors = vec![end.as_fd()];
         descriptors.extend_from_slice(more);
-        self.control.go(plan, &descriptors, &[]).unwrap();
+        self.control.go(plan, &descriptors, tasks).unwrap();
         drop(descriptors);
         drop(end);
         match event(&self.control) {

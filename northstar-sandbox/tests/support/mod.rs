@@ -65,9 +65,16 @@ impl Shell {
 }
 
 impl Drop for Shell {
+    /// Does not wait for ever: one that a failed test left frozen dies only when it is thawed.
     fn drop(&mut self) {
         let _ = self.0.kill();
-        let _ = self.0.wait();
+        let killed = Instant::now();
+        while let Ok(None) = self.0.try_wait() {
+            if killed.elapsed() > REMOVAL_DEADLINE {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 

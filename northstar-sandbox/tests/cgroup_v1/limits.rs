@@ -1,0 +1,295 @@
+//! Limits and what happens at them.
+
+use super::*;
+
+#[test]
+fn limits_are_in_force() {
+    for (name, hierarchy) in [("limits-v1", v1()), ("limits-hybrid", hybrid())] {
+        let top = top(&hierarchy, name);
+        let (major, minor) = block_device();
+        let throttle = |rate| vec![Throttle { major, minor, rate }];
+        let plan = CgroupPlan {
+            memory: MemoryPlan {
+                hard_limit: Some(64 << 20),
+                soft_limit: Some(32 << 20),
+                swap_limit: Some(80 << 20),
+                swappiness: Some(7),
+                kernel_tcp_limit: Some(1 << 20),
+                attributes: BTreeMap::from([(
+                    "memory.move_charge_at_immigrate".to_owned(),
+                    "0".to_owned(),
+                )]),
+                ..MemoryPlan::default()
+            },
+            cpu: CpuPlan {
+                shares: Some(512),
+                quota: Some(20_000),
+                period: Some(50_000),
+                cpus: Some("0".to_owned()),
+                attributes: BTreeMap::from([("cpuset.memory_migrate".to_owned(), "1".to_owned())]),
+                ..CpuPlan::default()
+            },
+            io: IoPlan {
+                read_bps: throttle(1 << 20),
+                write_bps: throttle(2 << 20),
+                read_iops: throttle(100),
+                write_iops: throttle(200),
+                ..IoPlan::default()
+            },
+            pids: Some(32),
+            devices: DevicesPlan::default(),
+        };
+        let group = group(&hierarchy, &top, &plan);
+        for (controller, name, expected) in [
+            ("memory", "memory.limit_in_bytes", "67108864"),
+            ("memory", "memory.soft_limit_in_bytes", "33554432"),
+            ("memory", "memory.memsw.limit_in_bytes", "83886080"),
+            ("memory", "memory.swappiness", "7"),
+            ("memory", "memory.kmem.tcp.limit_in_bytes", "1048576"),
+            ("cpu", "cpu.shares", "512"),
+            ("cpu", "cpu.cfs_quota_us", "20000"),
+            ("cpu", "cpu.cfs_period_us", "50000"),
+            ("cpuset", "cpuset.cpus", "0"),
+            ("cpuset", "cpuset.memory_migrate", "1"),
+            ("pids", "pids.max", "32"),
+        ] {
+            assert_eq!(content(controller, &top, name), expected, "{name}");
+        }
+        for (name, rate) in [
+            ("read_bps", 1 << 20),
+            ("write_bps", 2 << 20),
+            ("read_iops", 100),
+            ("write_iops", 200),
+        ] {
+            let name = format!("blkio.throttle.{name}_device");
+            assert_eq!(
+                content("blkio", &top, &name),
+                format!("{major}:{minor} {rate}"),
+                "{name}"
+            );
+        }
+        assert_eq!(group.off(), []);
+        end(group, top);
+    }
+}
+
+#[test]
+fn an_absent_plan_still_limits_processes_and_devices() {
+    let hierarchy = hybrid();
+    let top = top(&hierarchy, "defaults");
+    let group = group(&hierarchy, &top, &CgroupPlan::default());
+    assert_eq!(content("pids", &top, "pids.max"), "1024");
+    let devices = content("devices", &top, "devices.list");
+    let mut devices: Vec<&str> = devices.lines().collect();
+    devices.sort_unstable();
+    assert_eq!(
+        devices,
+        [
+            "c 136:* rw",
+            "c 1:3 rw",
+            "c 1:5 rw",
+            "c 1:7 rw",
+            "c 1:8 rw",
+            "c 1:9 rw",
+            "c 5:0 rw",
+            "c 5:2 rw"
+        ]
+    );
+    end(group, top);
+}
+
+#[test]
+fn devices_are_denied_unless_allowed() {
+    let hierarchy = v1();
+    let top = top(&hierarchy, "devices");
+    let directory = tempfile::tempdir().unwrap();
+    // The kernel log: readable by root, and no rule of ours allows it.
+    let node = directory.path().join("kmsg");
+    let made = std::process::Command::new("mknod")
+        .arg(&node)
+        .args(["c", "1", "11"])
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let node = node.display();
+    let open = format!("exec 3<{node}");
+    let rule = DeviceRule {
+        kind: DeviceKind::Char,
+        major: Some(1),
+        minor: Some(11),
+        access: Access::READ_WRITE,
+    };
+
+    let denying = group(&hierarchy, &top, &CgroupPlan::default());
+    assert!(run(&denying, "exec 3<>/dev/null 4</dev/urandom").success());
+    assert!(!run(&denying, &open).success());
+    assert!(!run(&denying, &format!("mknod {node}2 c 1 3")).success());
+    denying.destroy().unwrap();
+
+    let devices = DevicesPlan {
+        rules: vec![rule],
+        required: true,
+    };
+    let allowing = group(
+        &hierarchy,
+        &top,
+        &CgroupPlan {
+            devices,
+            ..CgroupPlan::default()
+        },
+    );
+    assert!(run(&allowing, &open).success());
+    assert!(!run(&allowing, &format!("mknod {node}3 c 1 11")).success());
+    end(allowing, top);
+}
+
+#[test]
+fn a_fork_bomb_stays_below_the_limit() {
+    for (name, hierarchy) in [("bomb-v1", v1()), ("bomb-hybrid", hybrid())] {
+        let top = top(&hierarchy, name);
+        let group = group(
+            &hierarchy,
+            &top,
+            &CgroupPlan {
+                pids: Some(20),
+                ..CgroupPlan::default()
+            },
+        );
+        let mut shell = Shell::new("bomb() { bomb | bomb & }; while :; do bomb; done");
+        group.add(shell.pid()).unwrap();
+        shell.go();
+        let events = file("pids", &top, "pids.events");
+        eventually("the limit was hit", || {
+            fs::read_to_string(&events).unwrap().trim() != "max 0"
+        });
+        let pids = group.statistics().unwrap().pids.unwrap();
+        assert!(pids.current <= 20, "{pids:?}");
+        end(group, top);
+    }
+}
+
+#[test]
+fn realtime_time_is_granted_along_the_path() {
+    let hierarchy = v1();
+    let top = top(&hierarchy, "realtime");
+    let plan = CgroupPlan {
+        cpu: CpuPlan {
+            realtime_runtime: Some(1_000),
+            ..CpuPlan::default()
+        },
+        ..CgroupPlan::default()
+    };
+    if !Path::new("/sys/fs/cgroup/cpu/cpu.rt_runtime_us").exists() {
+        // A kernel without CONFIG_RT_GROUP_SCHED has no time to grant, and says so.
+        match create(&hierarchy, &top.path().join("container"), &plan) {
+            Err(CgroupError::Missing { file, .. }) => {
+                assert_eq!(file.file_name().unwrap(), "cpu.rt_runtime_us");
+            }
+            other => panic!("{other:?}"),
+        }
+        top.remove().unwrap();
+        return;
+    }
+    let group = group(&hierarchy, &top, &plan);
+    assert_eq!(content("cpu", &top, "cpu.rt_runtime_us"), "1000");
+    assert!(run(&group, "chrt --fifo 1 true").success());
+    end(group, top);
+}
+
+#[test]
+fn running_out_of_memory_is_an_event() {
+    let hierarchy = hybrid();
+    let top = top(&hierarchy, "oom");
+    let memory = MemoryPlan {
+        hard_limit: Some(16 << 20),
+        ..MemoryPlan::default()
+    };
+    let group = group(
+        &hierarchy,
+        &top,
+        &CgroupPlan {
+            memory,
+            ..CgroupPlan::default()
+        },
+    );
+    let mut monitor = group.memory_monitor().unwrap().unwrap();
+    assert_eq!(monitor.read().unwrap().unwrap().oom_kill, 0);
+
+    // tail keeps the one line, which is too long.
+    let status = run(
+        &group,
+        "head -c 64000000 /dev/zero | tail -c 64000000 >/dev/null",
+    );
+    assert!(!status.success(), "{status:?}");
+    let mut poll_fd = [PollFd::new(monitor.as_fd(), PollFlags::POLLIN)];
+    assert_eq!(poll(&mut poll_fd, PollTimeout::from(5_000u16)).unwrap(), 1);
+    let events = monitor.read().unwrap().unwrap();
+    assert!(
+        events.oom >= 1 && events.oom_kill >= 1 && events.max >= 1,
+        "{events:?}"
+    );
+    assert_eq!(
+        group.memory_events().unwrap().unwrap().oom_kill,
+        events.oom_kill
+    );
+    let mut poll_fd = [PollFd::new(monitor.as_fd(), PollFlags::POLLIN)];
+    assert_eq!(poll(&mut poll_fd, PollTimeout::ZERO).unwrap(), 0, "drained");
+
+    end(group, top);
+    assert_eq!(monitor.read().unwrap(), None);
+}
+
+#[test]
+fn statistics_are_those_of_the_group() {
+    let hierarchy = hybrid();
+    let top = top(&hierarchy, "statistics");
+    let plan = CgroupPlan {
+        memory: MemoryPlan {
+            hard_limit: Some(64 << 20),
+            ..MemoryPlan::default()
+        },
+        cpu: CpuPlan {
+            quota: Some(5_000),
+            period: Some(50_000),
+            ..CpuPlan::default()
+        },
+        pids: Some(7),
+        ..CgroupPlan::default()
+    };
+    let group = group(&hierarchy, &top, &plan);
+    let mut shell = Shell::new("while :; do :; done");
+    group.add(shell.pid()).unwrap();
+    shell.go();
+    eventually("the quota throttles", || {
+        group
+            .statistics()
+            .unwrap()
+            .cpu
+            .unwrap()
+            .throttled_usec
+            .unwrap()
+            > 0
+    });
+    let statistics = group.statistics().unwrap();
+    let (cpu, memory, pids) = (
+        statistics.cpu.unwrap(),
+        statistics.memory.unwrap(),
+        statistics.pids.unwrap(),
+    );
+    assert!(
+        cpu.usage_usec > 0 && cpu.nr_throttled.unwrap() > 0 && cpu.nr_periods.unwrap() > 0,
+        "{cpu:?}"
+    );
+    assert_eq!(memory.max, Some(64 << 20));
+    assert!(
+        memory.anon.is_some() && memory.file.is_some() && memory.peak.unwrap() >= memory.current,
+        "{memory:?}"
+    );
+    assert_eq!((pids.current, pids.max), (1, Some(7)));
+    assert!(statistics.io.is_some());
+    assert_eq!(
+        group.processes().unwrap().into_iter().collect::<Vec<_>>(),
+        [shell.pid()]
+    );
+    end(group, top);
+}

@@ -1,0 +1,198 @@
+//! What cannot be applied is an error and leaves nothing.
+
+use super::*;
+
+#[test]
+fn limits_the_kernel_refuses_leave_nothing_behind() {
+    let hierarchy = hybrid();
+    let top = top(&hierarchy, "refused");
+    let memory = |memory| CgroupPlan {
+        memory,
+        ..CgroupPlan::default()
+    };
+    let cpu = |cpu| CgroupPlan {
+        cpu,
+        ..CgroupPlan::default()
+    };
+    let cases = [
+        (
+            memory(MemoryPlan {
+                swappiness: Some(1_000),
+                ..Default::default()
+            }),
+            "memory.swappiness",
+            "1000",
+        ),
+        (
+            memory(MemoryPlan {
+                kernel_limit: Some(4_096),
+                ..Default::default()
+            }),
+            "memory.kmem.limit_in_bytes",
+            "4096",
+        ),
+        (
+            memory(MemoryPlan {
+                oom_group: Some(true),
+                ..Default::default()
+            }),
+            "memory.oom.group",
+            "1",
+        ),
+        (
+            memory(MemoryPlan {
+                hard_limit: Some(1 << 24),
+                swap_limit: Some(1 << 23),
+                ..Default::default()
+            }),
+            "memory.memsw.limit_in_bytes",
+            "8388608",
+        ),
+        (
+            cpu(CpuPlan {
+                cpus: Some("4000".to_owned()),
+                ..Default::default()
+            }),
+            "cpuset.cpus",
+            "4000",
+        ),
+        (
+            cpu(CpuPlan {
+                shares: Some(1),
+                ..Default::default()
+            }),
+            "cpu.shares",
+            "1",
+        ),
+        (
+            cpu(CpuPlan {
+                period: Some(1),
+                ..Default::default()
+            }),
+            "cpu.cfs_period_us",
+            "1",
+        ),
+        (
+            CgroupPlan {
+                io: IoPlan {
+                    leaf_weight: Some(100),
+                    ..Default::default()
+                },
+                ..Default::default()
+            },
+            "blkio.leaf_weight",
+            "100",
+        ),
+    ];
+    for (plan, name, expected) in cases {
+        match create(&hierarchy, &top.path().join("container"), &plan) {
+            Err(
+                CgroupError::Write { file, value, .. }
+                | CgroupError::Missing { file, value }
+                | CgroupError::Mismatch { file, value, .. },
+            ) => {
+                assert_eq!(file.file_name().unwrap(), name);
+                assert_eq!(value, expected);
+            }
+            other => panic!("{name}: {other:?}"),
+        }
+        assert_eq!(
+            left_over(&format!("{}/container", top.path().display())),
+            Vec::<PathBuf>::new(),
+            "{name}"
+        );
+    }
+    top.remove().unwrap();
+}
+
+#[test]
+fn a_missing_controller_is_an_error_only_if_it_is_asked_for() {
+    let hierarchy =
+        support::hierarchy(|line| line.contains(" - cgroup ") && line.contains("memory"));
+    let top = top(&hierarchy, "missing");
+    let path = top.path().join("container");
+    match create(
+        &hierarchy,
+        &path,
+        &CgroupPlan {
+            pids: Some(5),
+            ..CgroupPlan::default()
+        },
+    ) {
+        Err(CgroupError::NoController {
+            controller: Controller::Pids,
+            limit: "cgroups.pids",
+        }) => {}
+        other => panic!("{other:?}"),
+    }
+    let group = group(&hierarchy, &top, &CgroupPlan::default());
+    assert_eq!(group.off(), [Controller::Pids, Controller::Devices]);
+    assert_eq!(group.statistics().unwrap().pids, None);
+    end(group, top);
+}
+
+#[test]
+fn version_2_without_controllers_takes_no_limits() {
+    let hierarchy = support::hierarchy(|line| line.contains(" - cgroup2 "));
+    assert!(!hierarchy.has(Controller::Pids), "this test needs a hybrid");
+    let top = top(&hierarchy, "bare");
+    match create(
+        &hierarchy,
+        &top.path().join("container"),
+        &CgroupPlan {
+            pids: Some(5),
+            ..CgroupPlan::default()
+        },
+    ) {
+        Err(CgroupError::NoController {
+            controller: Controller::Pids,
+            ..
+        }) => {}
+        other => panic!("{other:?}"),
+    }
+    let group = group(&hierarchy, &top, &CgroupPlan::default());
+    assert_eq!(group.off(), [Controller::Pids]);
+    assert!(group.memory_monitor().unwrap().is_none());
+    let statistics = group.statistics().unwrap();
+    assert_eq!((statistics.memory, statistics.pids), (None, None));
+    end(group, top);
+}
+
+#[test]
+fn a_process_that_is_gone_is_not_added() {
+    let hierarchy = hybrid();
+    let top = top(&hierarchy, "gone");
+    let group = group(&hierarchy, &top, &CgroupPlan::default());
+    let mut shell = Shell::new("");
+    shell.go();
+    shell.wait();
+    match group.add(shell.pid()) {
+        Err(CgroupError::Write { source, .. }) => {
+            assert_eq!(source.raw_os_error(), Some(nix::errno::Errno::ESRCH as i32));
+        }
+        other => panic!("{other:?}"),
+    }
+    for pid in [0, -1] {
+        assert!(matches!(
+            group.add(pid),
+            Err(CgroupError::Limit { limit: "pid", .. })
+        ));
+    }
+    end(group, top);
+}
+
+#[test]
+fn a_group_inside_that_of_a_container_is_refused() {
+    let hierarchy = hybrid();
+    let top = top(&hierarchy, "inside");
+    let outer = group(&hierarchy, &top, &CgroupPlan::default());
+    match create(
+        &hierarchy,
+        &outer.path().join("inner"),
+        &CgroupPlan::default(),
+    ) {
+        Err(CgroupError::Foreign { path }) => assert!(path.ends_with(outer.path())),
+        other => panic!("{other:?}"),
+    }
+    end(outer, top);
+}

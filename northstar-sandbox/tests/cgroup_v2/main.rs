@@ -1,0 +1,69 @@
+//! Limits of version 2, on a machine that has its controllers: the VM tier.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code"
+)]
+
+mod limits;
+mod refusals;
+#[path = "../support/mod.rs"]
+mod support;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use northstar_sandbox::cgroup::{
+    CgroupError, CgroupPlan, CpuPlan, DevicesPlan, Hierarchy, IoPlan, MemoryPlan, Throttle,
+    TopGroup, Version, create,
+};
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use support::{Shell, end, eventually, group, left_over, run, top};
+
+/// The hierarchy of a machine with all controllers on version 2.
+fn v2() -> Hierarchy {
+    let hierarchy = Hierarchy::detect().unwrap();
+    assert_eq!(
+        hierarchy.version(),
+        Version::V2,
+        "this test needs a machine with control groups of version 2 only"
+    );
+    assert_eq!(
+        hierarchy.missing(),
+        [],
+        "this test needs these controllers on version 2, too"
+    );
+    hierarchy
+}
+
+fn root() -> PathBuf {
+    let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let mount = mountinfo
+        .lines()
+        .find(|line| line.contains(" - cgroup2 "))
+        .unwrap();
+    PathBuf::from(mount.split(' ').nth(4).unwrap())
+}
+
+fn content(top: &TopGroup, name: &str) -> String {
+    fs::read_to_string(root().join(top.path()).join("container").join(name))
+        .unwrap()
+        .trim()
+        .to_owned()
+}
+
+/// Any block device of this machine, for throttles.
+fn block_device() -> (u64, u64) {
+    let name = fs::read_dir("/sys/block")
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path()
+        .join("dev");
+    let content = fs::read_to_string(name).unwrap();
+    let (major, minor) = content.trim().split_once(':').unwrap();
+    (major.parse().unwrap(), minor.parse().unwrap())
+}
