@@ -257,3 +257,85 @@ impl Cutter<'_> {
         self.jobs.send(job).map_err(|_| Closed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{BlockSize, Compression};
+    use super::*;
+
+    const BLOCK: usize = 4096;
+
+    fn ahead(files: &[Source]) -> Ahead {
+        let block_size = BlockSize::new(Some(BLOCK as u32)).unwrap();
+        Ahead::new(
+            Codec::new(Compression::Gzip, block_size.bytes()),
+            files.len(),
+        )
+    }
+
+    fn source(bytes: &[u8]) -> Source {
+        Source::Bytes(bytes.into())
+    }
+
+    fn run<T>(ahead: &Ahead, files: &[Source], write: impl FnOnce() -> T) -> T {
+        let files: Vec<_> = files.iter().collect();
+        ahead.run(&files, write).unwrap()
+    }
+
+    #[test]
+    fn pieces_come_in_order_with_an_end_for_each_file() {
+        let files = [source(b"short"), source(b""), source(&[7; BLOCK + 10])];
+        let ahead = ahead(&files);
+        let pieces = run(&ahead, &files, || {
+            let pieces = (0..6).map(|_| ahead.next_piece().unwrap().len());
+            pieces.collect::<Vec<_>>()
+        });
+        assert_eq!(pieces, [5, 0, 0, BLOCK, 10, 0]);
+    }
+
+    #[test]
+    fn a_writer_that_cuts_differently_gets_the_same_results() {
+        // Enough that the queues are full while the writer does not take what it should.
+        let content: Vec<u8> = (0..8_000_000_u32).map(|n| (n / 3) as u8).collect();
+        let files = [source(&content), source(b"short"), source(b"short as well")];
+        let ahead = ahead(&files);
+        run(&ahead, &files, || {
+            for _ in 0..3 {
+                loop {
+                    let piece = ahead.next_piece().unwrap();
+                    if piece.is_empty() {
+                        break;
+                    }
+                    let half = &piece[..piece.len() / 2];
+                    assert_eq!(
+                        ahead.compress(half).unwrap(),
+                        ahead.codec.compress(half).unwrap()
+                    );
+                }
+            }
+            assert_eq!(
+                ahead.compress(b"a table").unwrap(),
+                ahead.codec.compress(b"a table").unwrap()
+            );
+        });
+    }
+
+    #[test]
+    fn a_writer_that_gives_up_leaves_nobody_waiting() {
+        let files: Vec<_> = (0..50).map(|_| source(&[1; 1_000_000])).collect();
+        let ahead = ahead(&files);
+        assert_eq!(run(&ahead, &files, || 5), 5);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_is_an_error_in_its_place() {
+        let files = [source(b"x"), Source::File("/nowhere/at/all".into())];
+        let ahead = ahead(&files);
+        run(&ahead, &files, || {
+            assert_eq!(ahead.next_piece().unwrap().len(), 1);
+            assert_eq!(ahead.next_piece().unwrap().len(), 0);
+            let error = ahead.next_piece().unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        });
+    }
+}
