@@ -30,6 +30,7 @@ pub mod storage;
 pub mod supervisor;
 
 mod daemon;
+mod selinux;
 mod startup;
 
 pub use daemon::{MountNamespace, RunError, run};

@@ -274,6 +274,14 @@ pub enum SquashfsError {
         /// The device number that the mount shows.
         actual: u64,
     },
+    /// The files of the mount do not have the SELinux label that was asked for.
+    #[error("mounted with the label {actual:?} instead of {expected:?}")]
+    Label {
+        /// The label that was asked for.
+        expected: String,
+        /// The label of the root; empty if it has none.
+        actual: String,
+    },
     /// What is mounted is not a squashfs.
     #[error("mounted file system has the magic number {actual:#x}")]
     FileSystem {

@@ -5,12 +5,12 @@
 
 use std::{
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
 use rustix::{
-    fs::{StatVfsMountFlags, fstat, fstatfs, fstatvfs},
+    fs::{StatVfsMountFlags, fstat, fstatfs, fstatvfs, getxattr},
     io::Errno,
     mount::{
         FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
@@ -53,6 +53,9 @@ impl Squashfs {
     ) -> Result<Self, SquashfsError> {
         let root = detached(source, selinux_context)?;
         read_back(&root, device)?;
+        if let Some(label) = selinux_context {
+            read_back_label(&root, label)?;
+        }
         let mount_id = mount_id(root.as_fd()).map_err(|error| failed("statx", error))?;
         // Only now does the mount become visible.
         let flags =
@@ -165,6 +168,26 @@ fn detached(source: &Path, selinux_context: Option<&str>) -> Result<OwnedFd, Squ
         | MountAttrFlags::MOUNT_ATTR_NOSUID;
     fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
         .map_err(|error| logged("fsmount", error))
+}
+
+/// Compares the label of the root with the one that all files were to have.
+fn read_back_label(root: &OwnedFd, expected: &str) -> Result<(), SquashfsError> {
+    // The descriptor is one without access, which fgetxattr(2) does not take.
+    let path = format!("/proc/self/fd/{}", root.as_raw_fd());
+    let mut value = vec![0; expected.len().saturating_add(256)];
+    let length = getxattr(path, c"security.selinux", &mut value)
+        .map_err(|error| failed("getxattr security.selinux", error))?;
+    value.truncate(length);
+    let actual = String::from_utf8_lossy(&value);
+    let actual = actual.trim_end_matches('\0');
+    if actual == expected {
+        Ok(())
+    } else {
+        Err(SquashfsError::Label {
+            expected: expected.to_owned(),
+            actual: actual.to_owned(),
+        })
+    }
 }
 
 /// Compares what was mounted with what was asked for.

@@ -13,6 +13,7 @@ use crate::{
     config::RepositoryId,
     launch::{self, Context, Report},
     repository::{InstalledPackage, RemoveError, Repository, Staged},
+    selinux,
     storage::{self, Integrity, Kernel, MountRequest, MountedImage, UnmountError},
 };
 use northstar_manifest::{Autostart, Container, Mount};
@@ -100,7 +101,7 @@ impl Workshop for Works {
                 .manifest
                 .selinux
                 .as_ref()
-                .and_then(|selinux| selinux.mount_context.clone()),
+                .and_then(|labels| selinux::effective(labels.mount_context.as_ref())),
             loop_timeout: self.loop_timeout,
         };
         let (container, kernel) = (container.clone(), self.kernel.clone());

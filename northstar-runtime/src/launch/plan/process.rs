@@ -1,7 +1,7 @@
 //! The process of a container.
 
 use super::Descriptors;
-use crate::{launch::Error, supervisor::StartOverrides};
+use crate::{launch::Error, selinux, supervisor::StartOverrides};
 use northstar_manifest::{Container, Manifest, Policy};
 use northstar_sandbox::{
     plan::{CapabilitySet, ExecPlan, Rlimit, RlimitKind, Sched},
@@ -75,7 +75,7 @@ pub(super) fn exec_plan(
         selinux_exec: manifest
             .selinux
             .as_ref()
-            .and_then(|selinux| selinux.exec.clone()),
+            .and_then(|labels| selinux::effective(labels.exec.as_ref())),
         descriptors: numbers,
         cgroup_namespace: true,
     };
