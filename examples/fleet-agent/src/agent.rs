@@ -1,0 +1,333 @@
+//! The loop: what comes from the broker and from the daemon, and what follows from it.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use anyhow::Result;
+use northstar_client::{
+    Backoff, Client, Happening, Reconnecting, RequestError,
+    api::{Container, Error, Exit, Notification},
+};
+use serde_json::json;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
+
+use crate::{
+    desired::{Desired, State, Wanted},
+    mqtt::{Broker, Incoming},
+    outbox::Outbox,
+    packages,
+    plan::{self, Actual, Step},
+    position,
+    retry::Retries,
+};
+
+/// SIGTERM, which a container can take as the request to end (signal(7)).
+const SIGTERM: i32 = 15;
+/// How often to look whether everything is as it should be, if nothing happens.
+const LOOK: Duration = Duration::from_secs(60);
+/// How long a step may take without anything moving.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Brings the machine into the state that is asked for.
+pub struct Agent {
+    pub broker: Broker,
+    pub incoming: mpsc::Receiver<Incoming>,
+    pub daemon: Reconnecting,
+    /// Where packages are.
+    pub packages: PathBuf,
+    /// Where to remember the last event that the broker has.
+    pub position: PathBuf,
+    pub state: Progress,
+}
+
+/// How far the agent is.
+pub struct Progress {
+    desired: Desired,
+    outbox: Outbox,
+    retries: Retries,
+    /// What is wrong, by container.
+    failures: BTreeMap<Container, String>,
+    /// Whether something has changed since the last look.
+    dirty: bool,
+    connected: bool,
+    /// There is a broker.
+    online: bool,
+    reported: Vec<u8>,
+}
+
+impl Progress {
+    pub fn new(backoff: Backoff) -> Progress {
+        Progress {
+            desired: Desired::default(),
+            outbox: Outbox::default(),
+            retries: Retries::new(backoff),
+            failures: BTreeMap::new(),
+            dirty: false,
+            connected: false,
+            online: false,
+            reported: Vec::new(),
+        }
+    }
+}
+
+impl Agent {
+    pub async fn run(mut self) -> Result<()> {
+        loop {
+            self.publish();
+            if self.state.dirty && self.state.connected {
+                self.state.dirty = false;
+                self.converge().await;
+                self.report();
+                continue;
+            }
+            let now = Instant::now();
+            let due = self.state.retries.next_due(now).unwrap_or(now + LOOK);
+            tokio::select! {
+                Some(incoming) = self.incoming.recv() => self.hear(incoming)?,
+                Some(happening) = self.daemon.next(), if self.state.outbox.has_room() => {
+                    self.follow(happening);
+                }
+                () = sleep_until(due.min(now + LOOK)) => self.state.dirty = true,
+            }
+        }
+    }
+
+    fn hear(&mut self, incoming: Incoming) -> Result<()> {
+        let state = &mut self.state;
+        match incoming {
+            Incoming::Connected => {
+                state.outbox.lost();
+                state.reported.clear();
+                state.online = self.broker.greet().is_ok();
+                self.report();
+            }
+            Incoming::Desired(json) => match Desired::parse(&json) {
+                Ok(desired) => {
+                    if desired != state.desired {
+                        state.retries.forget();
+                        state.failures.clear();
+                    }
+                    state.desired = desired;
+                    state.dirty = true;
+                }
+                Err(error) => {
+                    eprintln!("the desired state is refused: {error:#}");
+                    let event = json!({ "desired_state_refused": format!("{error:#}") });
+                    state.outbox.push(event.to_string().into_bytes(), None);
+                }
+            },
+            Incoming::Numbered(number) => state.outbox.numbered(number),
+            Incoming::Acknowledged(number) => {
+                if let Some(position) = state.outbox.acknowledged(number) {
+                    position::store(&self.position, &position)?;
+                }
+            }
+            Incoming::Disconnected { error, known } => {
+                eprintln!("no broker: {error}");
+                state.online = false;
+                state.outbox.lost();
+                drop(known);
+            }
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self, happening: Happening) {
+        let state = &mut self.state;
+        match happening {
+            Happening::Event(event) => {
+                self.ended(&event.notification);
+                self.event("event", &event.notification);
+            }
+            Happening::Gap(gap) => {
+                eprintln!("{gap}");
+                self.event("gap", &gap.to_string());
+            }
+            Happening::Connected(_) => state.connected = true,
+            Happening::Disconnected(reason) => {
+                eprintln!("no daemon: {reason}");
+                state.connected = false;
+            }
+            Happening::Unreachable { error, .. } => {
+                state.connected = false;
+                eprintln!("no daemon: {error}");
+            }
+            other => eprintln!("{other:?}"),
+        }
+        self.state.dirty = true;
+    }
+
+    /// A container that should run and has ended is started again, but not at once.
+    fn ended(&mut self, notification: &Notification) {
+        let Notification::Exit(container, Exit { status, .. }) = notification else {
+            return;
+        };
+        let wanted = self.state.desired.containers.iter();
+        let mut wanted = wanted.filter(|wanted| wanted.state == State::Running);
+        if wanted.any(|wanted| wanted.container == *container) {
+            let pause = self.state.retries.failed(container, Instant::now());
+            eprintln!("{container} ended with {status}; next start in {pause:?}");
+        }
+    }
+
+    /// Puts an event into the outbox, with its number in this run of the daemon.
+    fn event(&mut self, kind: &str, what: &impl serde::Serialize) {
+        let position = self.daemon.position().cloned();
+        let instance = position.as_ref().map(|position| &position.instance);
+        let sequence = position.as_ref().map(|position| position.sequence);
+        let event = json!({"instance": instance, "sequence": sequence, kind: what});
+        self.state
+            .outbox
+            .push(event.to_string().into_bytes(), position);
+    }
+
+    fn publish(&mut self) {
+        if self.state.online
+            && let Some(event) = self.state.outbox.send()
+            && let Err(error) = self.broker.publish(event)
+        {
+            eprintln!("cannot publish: {error}");
+            self.state.outbox.lost();
+        }
+    }
+
+    /// Does the next step for each container whose time has come.
+    async fn converge(&mut self) {
+        let Ok(client) = self.daemon.handle().client().await else {
+            return;
+        };
+        let client = client.with_timeout(Some(PATIENCE));
+        let actual = match actual(&client, &self.state.desired).await {
+            Ok(actual) => actual,
+            Err(error) => {
+                eprintln!("cannot ask for the state: {error}");
+                return;
+            }
+        };
+        for step in plan::next(&self.state.desired, &actual) {
+            let container = step.container().clone();
+            if !self.state.retries.is_due(&container, Instant::now()) {
+                continue;
+            }
+            // The next step of the container comes with the next look.
+            self.state.dirty = true;
+            match self.perform(&client, step).await {
+                Ok(()) => drop(self.state.failures.remove(&container)),
+                Err(error) => self.failed(container, &error),
+            }
+        }
+    }
+
+    fn failed(&mut self, container: Container, error: &anyhow::Error) {
+        let now = Instant::now();
+        let text = format!("{error:#}");
+        if is_final(error) {
+            eprintln!("{container}: {text}; not tried again");
+            self.state.retries.refused(&container, now);
+            let event = json!({"refused": {"container": container, "error": text}});
+            self.state.outbox.push(event.to_string().into_bytes(), None);
+        } else {
+            let pause = self.state.retries.failed(&container, now);
+            eprintln!("{container}: {text}; next try in {pause:?}");
+        }
+        self.state.failures.insert(container, text);
+    }
+
+    async fn perform(&self, client: &Client, step: Step) -> Result<()> {
+        match step {
+            Step::Install(wanted) => self.install(client, wanted).await,
+            Step::Start(container) => Ok(client.start(container).await?),
+            Step::Stop(container) => Ok(client.kill(container, SIGTERM).await?),
+            Step::Uninstall(container) => Ok(client.uninstall(container, false).await?),
+        }
+    }
+
+    async fn install(&self, client: &Client, wanted: Wanted) -> Result<()> {
+        let package = wanted.package.as_deref().ok_or(Refused::NoPackage)?;
+        let path = packages::find(&self.packages, package)?;
+        let repository = wanted.repository.as_deref().unwrap_or("default");
+        let installed = client.install_file(repository, &path, |_| {}).await?;
+        if installed != wanted.container {
+            client.uninstall(installed.clone(), false).await?;
+            return Err(Refused::Another(installed).into());
+        }
+        Ok(())
+    }
+
+    /// Tells the broker how far the machine is, if that has changed.
+    fn report(&mut self) {
+        let state = &mut self.state;
+        let failures: BTreeMap<String, &String> = state
+            .failures
+            .iter()
+            .map(|(container, error)| (container.to_string(), error))
+            .collect();
+        let report = json!({"revision": state.desired.revision, "failures": failures});
+        let report = report.to_string().into_bytes();
+        if state.online && report != state.reported {
+            state.reported.clone_from(&report);
+            if let Err(error) = self.broker.retain("report", report) {
+                eprintln!("cannot report: {error}");
+                state.reported.clear();
+            }
+        }
+    }
+}
+
+/// What a package is refused for here.
+#[derive(Debug)]
+enum Refused {
+    NoPackage,
+    Another(Container),
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Refused::NoPackage => f.write_str("it is not installed, and no package is named"),
+            Refused::Another(container) => write!(f, "the package is that of {container}"),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// Whether trying again would end in the same way: the package is bad, or this client may not do it.
+fn is_final(error: &anyhow::Error) -> bool {
+    if error.is::<Refused>() {
+        return true;
+    }
+    match error.downcast_ref() {
+        Some(RequestError::PermissionDenied(_)) => true,
+        Some(RequestError::Server(error)) => matches!(
+            error,
+            Error::PackageRefused { .. }
+                | Error::InstallTooLarge { .. }
+                | Error::InvalidRepository { .. }
+                | Error::StartContainerResource { .. }
+                // A daemon of 0.9.x says no more about a package that it refuses.
+                | Error::Unexpected { .. }
+        ),
+        _ => false,
+    }
+}
+
+/// Which of the containers that are asked for are installed and run, and other versions of them.
+async fn actual(client: &Client, desired: &Desired) -> Result<Actual, RequestError> {
+    let mut actual = Actual::new();
+    for container in client.list().await? {
+        let mut wanted = desired.containers.iter();
+        if !wanted.any(|wanted| wanted.container.name() == container.name()) {
+            continue;
+        }
+        match client.inspect(container.clone()).await {
+            Ok(data) => drop(actual.insert(container, data.process.is_some())),
+            // It went meanwhile.
+            Err(RequestError::Server(Error::InvalidContainer { .. })) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(actual)
+}
