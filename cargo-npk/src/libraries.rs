@@ -144,7 +144,7 @@ impl Libraries {
                 true => Path::new(PLACE).join(loader.file_name().unwrap_or_default()),
                 false => loader.clone(),
             };
-            if !root.contains(loader) {
+            if !root.contains(loader) && !root.contains(&place) {
                 placed.insert(place, found.path.clone());
             }
             open.push_back(found);

@@ -1,9 +1,11 @@
 //! Static and dynamic programs, which start in their image.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
-use northstar_npk::squashfs::Entry;
+use northstar_npk::squashfs::{self, Entry};
+use northstar_npk::unpack;
 
 use crate::support::{Crate, INLINE, find, host, list, open, start};
 
@@ -94,4 +96,47 @@ fn the_same_crate_gives_the_same_package() {
     let one = fs::read(this.packs(&["--out", "one.npk"])).unwrap();
     let two = fs::read(this.packs(&["--out", "two.npk"])).unwrap();
     assert!(one == two);
+}
+
+/// A sysroot may hold libraries of several processors.
+#[test]
+fn libraries_for_another_processor_are_passed_over() {
+    let this = Crate::new(INLINE);
+    let npk = this.packs(&["--libs"]);
+    let (file, package) = open(&npk);
+    unpack::unpack(&file, &package, &this.path("other")).unwrap();
+    let libc = this.path("other/root/lib/libc.so.6");
+    let right = fs::read(&libc).unwrap();
+    let mut wrong = right.clone();
+    // The processor of an ELF file (elf(5)): this one is for s390.
+    wrong[18..20].copy_from_slice(&22_u16.to_le_bytes());
+    fs::write(&libc, &wrong).unwrap();
+    let directory = this.path("other/root/lib");
+    let npk = this.packs(&["--libs", "--lib-dir", directory.to_str().unwrap()]);
+    let (file, package) = open(&npk);
+    let packed = squashfs::read_file(&file, package.image(), Path::new("/lib/libc.so.6"), 1 << 30);
+    assert!(packed.unwrap().unwrap() == right);
+    assert_eq!(start(&this, &npk, "/bin/greet"), "hello from greet\n");
+}
+
+/// Whoever packs its own libraries has them used, and none beside them.
+#[test]
+fn libraries_of_the_root_are_kept() {
+    let this = Crate::new(&format!("{INLINE}libs = true\n"));
+    let npk = this.packs(&[]);
+    let (file, package) = open(&npk);
+    unpack::unpack(&file, &package, &this.path("before")).unwrap();
+    fs::create_dir(this.path("root")).unwrap();
+    fs::rename(this.path("before/root/lib"), this.path("root/lib")).unwrap();
+    let cargo_toml = fs::read_to_string(this.path("Cargo.toml")).unwrap();
+    this.write("Cargo.toml", &format!("{cargo_toml}root = \"root\"\n"));
+    let again = this.packs(&["--out", "again.npk"]);
+    let paths = |npk| {
+        list(npk)
+            .into_iter()
+            .map(|entry| entry.path)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(paths(&npk), paths(&again));
+    assert_eq!(start(&this, &again, "/bin/greet"), "hello from greet\n");
 }
