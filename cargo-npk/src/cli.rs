@@ -15,7 +15,7 @@ pub(crate) enum Cargo {
 
 /// Build crates and pack them into Northstar packages (NPK)
 #[derive(Debug, clap::Args)]
-#[command(version, after_help = sextant::EXIT_STATUS)]
+#[command(version, after_help = sextant::EXIT_STATUS, disable_help_subcommand = true)]
 pub(crate) struct Npk {
     #[command(subcommand)]
     pub command: Command,

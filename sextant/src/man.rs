@@ -50,10 +50,6 @@ pub fn pages(command: Command, sections: Sections) -> io::Result<Vec<Page>> {
     command.build();
     let mut pages = vec![page(&command, sections)?];
     for subcommand in command.get_subcommands() {
-        // There already in a part of a definition that was built before.
-        if subcommand.get_name() == "help" {
-            continue;
-        }
         pages.push(page(subcommand, sections)?);
     }
     Ok(pages)
