@@ -14,7 +14,7 @@ use nix::{
     sys::resource::{Resource, getrlimit, setrlimit},
 };
 use northstar_sandbox::{
-    cgroup::{Hierarchy, TopGroup},
+    cgroup::{Controller, Hierarchy, TopGroup},
     plan::{Rlimit, RlimitKind},
 };
 use std::{
@@ -64,7 +64,12 @@ pub(crate) fn prepare(
     let lock = clean_up(&run_dir)?;
     let hierarchy = Hierarchy::detect().map_err(RunError::Cgroup)?;
     for missing in hierarchy.missing() {
-        warn!("no cgroup controller {missing}: containers that need it will not start");
+        let default = match missing {
+            Controller::Pids => "the limit of processes is off, ",
+            Controller::Devices => "the list of devices is off, ",
+            _ => "",
+        };
+        warn!("no cgroup controller {missing}: {default}containers that ask for it will not start");
     }
     let claimed = Claimed {
         top: top_group(&hierarchy, &config.cgroup)?,

@@ -117,8 +117,12 @@ impl Site {
 
     /// Starts the daemon and waits until it answers.
     pub fn daemon(&self) -> Daemon {
+        self.daemon_by(self.command())
+    }
+
+    /// The same by a command that becomes the daemon.
+    pub fn daemon_by(&self, mut command: Command) -> Daemon {
         self.configure();
-        let mut command = self.command();
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -8,6 +8,7 @@
 )]
 
 mod binary;
+mod cgroups;
 mod containers;
 mod end;
 mod harness;
