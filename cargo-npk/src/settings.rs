@@ -180,15 +180,27 @@ fn package<'a>(metadata: &'a Metadata, arguments: &cli::Pack) -> anyhow::Result<
             .with_context(|| format!("there is no crate {name} in the workspace"));
     }
     let here = match &arguments.manifest_path {
-        Some(path) => path.clone(),
-        None => Path::new("Cargo.toml").to_owned(),
+        Some(path) => path.parent().unwrap_or(Path::new("")),
+        None => Path::new(""),
     };
-    let here = here.canonicalize().ok();
-    let is_here = |package: &&&Package| {
-        let path = package.manifest_path.as_std_path().canonicalize();
-        here.is_some() && path.ok() == here
+    let here = Path::new(".")
+        .join(here)
+        .canonicalize()
+        .context("there is no such directory")?;
+    let around = |package: &&&Package| {
+        let directory = package
+            .manifest_path
+            .parent()
+            .map(|path| path.as_std_path());
+        let directory = directory.and_then(|path| path.canonicalize().ok());
+        directory.is_some_and(|directory| here.starts_with(directory))
     };
-    match (members.iter().find(is_here), members.as_slice()) {
+    // A crate may lie within another: the innermost is meant.
+    let innermost = members
+        .iter()
+        .filter(around)
+        .max_by_key(|package| package.manifest_path.components().count());
+    match (innermost, members.as_slice()) {
         (Some(package), _) => Ok(package),
         (None, [package]) => Ok(package),
         _ => bail!("there are several crates in the workspace: name one with --package"),

@@ -162,3 +162,37 @@ fn what_is_wrong_is_said_with_a_way_out() {
         "{reason}"
     );
 }
+
+/// The crate is that of the directory, or one that is named.
+#[test]
+fn a_workspace_has_several_crates() {
+    let this = Crate::new("");
+    this.write(
+        "Cargo.toml",
+        "[workspace]\nmembers = [\"a\", \"b\"]\nresolver = \"2\"\n",
+    );
+    for name in ["a", "b"] {
+        this.write(
+            &format!("{name}/Cargo.toml"),
+            &format!(
+                "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\
+                 [package.metadata.npk]\n{INLINE}libs = true\n"
+            ),
+        );
+        this.write(&format!("{name}/src/main.rs"), "fn main() {}\n");
+    }
+    assert!(this.packs(&["--package", "b"]).ends_with("b-0.1.0.npk"));
+    assert!(
+        this.packs(&["--manifest-path", "a/Cargo.toml"])
+            .ends_with("a-0.1.0.npk")
+    );
+    let inside = this
+        .command(&[])
+        .current_dir(this.path("b/src"))
+        .output()
+        .unwrap();
+    assert_eq!(inside.status.code(), Some(0), "{inside:?}");
+    assert!(inside.stdout.ends_with(b"b-0.1.0.npk\n"), "{inside:?}");
+    assert!(this.refused(&[]).contains("--package"));
+    assert!(this.refused(&["--package", "c"]).contains("no crate c"));
+}
