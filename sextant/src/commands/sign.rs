@@ -1,5 +1,6 @@
 //! `sign` and `resign`.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -40,39 +41,41 @@ pub(crate) struct ResignArguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> anyhow::Result<()> {
-    if is_signed(&arguments.npk)? {
+    let file = open(&arguments.npk)?;
+    if is_signed(&arguments.npk, &file)? {
         bail!(
             "{} is signed already: replace its signature with resign",
             arguments.npk.display()
         );
     }
-    write(arguments, output)
+    write(arguments, &file, output)
 }
 
 pub(crate) fn resign(arguments: &ResignArguments, output: &mut Output) -> anyhow::Result<()> {
     let npk = &arguments.sign.npk;
+    // Opened once: what is signed is what was checked, even if somebody replaces the file.
+    let file = open(npk)?;
     if let Some(old) = &arguments.old_key {
         let key = PublicKey::read(old)?;
-        Package::open(&open(npk)?, Some(&key))
+        Package::open(&file, Some(&key))
             .with_context(|| format!("{} is not signed with {}", npk.display(), old.display()))?;
-    } else if !is_signed(npk)? {
+    } else if !is_signed(npk, &file)? {
         bail!("{} is not signed: sign it with sign", npk.display());
     }
-    write(&arguments.sign, output)
+    write(&arguments.sign, &file, output)
 }
 
-fn is_signed(npk: &Path) -> anyhow::Result<bool> {
-    let package = Package::open(&open(npk)?, None)
-        .with_context(|| format!("{} is not a package", npk.display()))?;
+fn is_signed(npk: &Path, file: &File) -> anyhow::Result<bool> {
+    let package =
+        Package::open(file, None).with_context(|| format!("{} is not a package", npk.display()))?;
     Ok(package.hashes().is_some())
 }
 
-fn write(arguments: &Arguments, output: &mut Output) -> anyhow::Result<()> {
+fn write(arguments: &Arguments, file: &File, output: &mut Output) -> anyhow::Result<()> {
     let key = SecretKey::read(&arguments.key)?;
-    let file = open(&arguments.npk)?;
     let out = arguments.out.as_deref().unwrap_or(&arguments.npk);
     let bar = Bar::new();
-    let signed = sign::sign(&file, &key, out, Some(&|progress| bar.show(progress)))
+    let signed = sign::sign(file, &key, out, Some(&|progress| bar.show(progress)))
         .with_context(|| format!("failed to sign {}", arguments.npk.display()))?;
     drop(bar);
     output.line(signed.path.display())
