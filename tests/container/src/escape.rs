@@ -98,7 +98,10 @@ fn overwrite(path: &str) -> io::Result<()> {
 /// A hierarchy of control groups whose `release_agent` the kernel would run on the host, first as the user that this
 /// is, then as the one who has everything in a user namespace of its own.
 fn release_agent() -> io::Result<()> {
-    for flags in [None, Some(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWCGROUP)] {
+    for flags in [
+        None,
+        Some(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWCGROUP),
+    ] {
         if let Some(flags) = flags {
             step("unshare", unshare(flags));
         }
@@ -121,8 +124,13 @@ fn hierarchy(kind: &str, options: Option<&str>) -> io::Result<()> {
     step(&format!("mount {name}"), mounted);
     if mounted.is_ok() {
         for file in ["release_agent", "notify_on_release", "cgroup.procs"] {
-            let opened = OpenOptions::new().write(true).open(format!("{place}/{file}"));
-            step(&format!("write {name} {file}"), opened.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0))));
+            let opened = OpenOptions::new()
+                .write(true)
+                .open(format!("{place}/{file}"));
+            step(
+                &format!("write {name} {file}"),
+                opened.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0))),
+            );
         }
         let made = mkdir("/tmp/group", Mode::S_IRWXU);
         step(&format!("mkdir {name}"), made);
