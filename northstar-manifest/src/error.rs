@@ -34,8 +34,10 @@ pub enum ManifestError {
         message: String,
     },
     /// A YAML construct that manifests must not use.
-    #[error("line {line}: {construct}")]
+    #[error("{}{construct}", Place { line: Some(*line), field })]
     Construct {
+        /// The field, for example `mounts./data.host`; empty for the manifest itself.
+        field: String,
         /// Line, counted from 1.
         line: u64,
         /// What was used.
@@ -83,10 +85,12 @@ pub enum Construct {
     #[error("aliases (`*name`) are not allowed")]
     Alias,
     /// `!name` where it has no meaning.
-    #[error("the tag `{tag}` is not allowed here")]
+    #[error("the tag `{tag}` is not allowed here{}", Allowed(allowed))]
     Tag {
         /// The tag as it resolves.
         tag: String,
+        /// The tags that are allowed there, without their `!`.
+        allowed: &'static [&'static str],
     },
     /// `<<`
     #[error("merge keys (`<<`) are not allowed")]
@@ -133,6 +137,19 @@ impl fmt::Display for Place<'_> {
         }
         if !self.field.is_empty() {
             write!(f, "`{}`: ", self.field)?;
+        }
+        Ok(())
+    }
+}
+
+/// The tags that are allowed, behind a message.
+struct Allowed<'a>(&'a [&'a str]);
+
+impl fmt::Display for Allowed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, tag) in self.0.iter().enumerate() {
+            let before = if i == 0 { ": allowed are " } else { ", " };
+            write!(f, "{before}`!{tag}`")?;
         }
         Ok(())
     }

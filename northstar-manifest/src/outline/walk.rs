@@ -41,18 +41,19 @@ pub(super) struct Walk {
 impl Walk {
     pub(super) fn step(&mut self, event: Event<'_>, span: &Span) -> Result<(), ManifestError> {
         let line = position(span.start.line());
-        let refuse = |construct| Err(ManifestError::Construct { line, construct });
         match event {
             Event::DocumentStart(..) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    return refuse(Construct::MultipleDocuments);
+                    return Err(self.refuse(line, Construct::MultipleDocuments));
                 }
             }
-            Event::Alias(_) | Event::UnresolvedAlias(_) => return refuse(Construct::Alias),
+            Event::Alias(_) | Event::UnresolvedAlias(_) => {
+                return Err(self.refuse(line, Construct::Alias));
+            }
             Event::Scalar(text, style, anchor, tag) => {
                 if anchor != 0 {
-                    return refuse(Construct::Anchor);
+                    return Err(self.refuse(line, Construct::Anchor));
                 }
                 if self.expects_key() {
                     return self.key(&text, style, tag, span);
@@ -66,7 +67,7 @@ impl Walk {
             }
             Event::MappingStart(_, anchor, tag) => {
                 if self.wants_text() {
-                    return refuse(Construct::Mapping);
+                    return Err(self.refuse(line, Construct::Mapping));
                 }
                 let place = self.enter(anchor, tag, span)?;
                 self.levels.push(Level {
@@ -103,17 +104,15 @@ impl Walk {
         span: &Span,
     ) -> Result<usize, ManifestError> {
         let line = position(span.start.line());
-        let refuse = |construct| Err(ManifestError::Construct { line, construct });
         if anchor != 0 {
-            return refuse(Construct::Anchor);
+            return Err(self.refuse(line, Construct::Anchor));
         }
         if self.expects_key() {
-            return refuse(Construct::ComplexKey);
+            return Err(self.refuse(line, Construct::ComplexKey));
         }
         if self.levels.len() >= MAX_MANIFEST_DEPTH {
-            return refuse(Construct::Depth {
-                limit: MAX_MANIFEST_DEPTH,
-            });
+            let limit = MAX_MANIFEST_DEPTH;
+            return Err(self.refuse(line, Construct::Depth { limit }));
         }
         self.check_tag(tag.as_deref(), line)?;
         Ok(self.note(span))
@@ -127,14 +126,11 @@ impl Walk {
         span: &Span,
     ) -> Result<(), ManifestError> {
         let line = position(span.start.line());
-        let refuse = |construct| Err(ManifestError::Construct { line, construct });
         if let Some(tag) = tag {
-            return refuse(Construct::Tag {
-                tag: tag_name(&tag),
-            });
+            return Err(self.refuse(line, foreign(&tag, &[])));
         }
         if text == "<<" && style == ScalarStyle::Plain {
-            return refuse(Construct::MergeKey);
+            return Err(self.refuse(line, Construct::MergeKey));
         }
         let Some(level) = self.levels.last_mut() else {
             return Ok(());
@@ -167,6 +163,19 @@ impl Walk {
         }
     }
 
+    /// The error that the field at hand has `construct` in it.
+    fn refuse(&self, line: u64, construct: Construct) -> ManifestError {
+        let keys = self.levels.iter().filter_map(|level| match &level.kind {
+            Kind::Mapping { key, .. } => key.as_ref().map(|(key, _)| key.clone()),
+            Kind::Sequence { index } => Some(index.to_string()),
+        });
+        ManifestError::Construct {
+            field: keys.collect::<Vec<_>>().join("."),
+            line,
+            construct,
+        }
+    }
+
     /// The keys from the top to the value at hand; `None` stands for a place in a sequence.
     fn path(&self) -> Vec<Option<&str>> {
         self.levels
@@ -191,7 +200,7 @@ impl Walk {
     /// A tag is allowed on the values that 0.9.2 writes with one.
     fn check_tag(&self, tag: Option<&Tag>, line: u64) -> Result<(), ManifestError> {
         let Some(tag) = tag else { return Ok(()) };
-        let allowed: &[&str] = match self.path().as_slice() {
+        let allowed: &'static [&'static str] = match self.path().as_slice() {
             [Some("sched"), Some("policy")] => POLICY_TAGS,
             [Some("network")] => &["namespace"],
             [Some("seccomp"), Some("allow"), Some(_)] => &["args"],
@@ -200,10 +209,7 @@ impl Walk {
         if tag.handle() == "!" && allowed.contains(&tag.suffix()) {
             return Ok(());
         }
-        Err(ManifestError::Construct {
-            line,
-            construct: Construct::Tag { tag: tag_name(tag) },
-        })
+        Err(self.refuse(line, foreign(tag, allowed)))
     }
 
     /// Notes the value at hand and returns its index.
@@ -254,6 +260,10 @@ fn duplicate(parent: Option<String>, key: &str, line: u64) -> ManifestError {
     }
 }
 
-fn tag_name(tag: &Tag) -> String {
-    format!("{}{}", tag.handle(), tag.suffix())
+/// A tag that is none of those that are allowed.
+fn foreign(tag: &Tag, allowed: &'static [&'static str]) -> Construct {
+    Construct::Tag {
+        tag: format!("{}{}", tag.handle(), tag.suffix()),
+        allowed,
+    }
 }

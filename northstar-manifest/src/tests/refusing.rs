@@ -6,53 +6,91 @@ pub(super) mod values;
 use super::{BASE, program};
 use crate::{Construct, Manifest, ManifestError, Problem};
 
-/// The construct that `fields` are refused for, and its line below the common fields.
-fn construct(fields: &str) -> (u64, Construct) {
+/// The construct that `fields` are refused for, the field it is in, and its line below the common fields.
+fn construct(fields: &str) -> (String, u64, Construct) {
     match program(fields) {
-        Err(ManifestError::Construct { line, construct }) => (line - 5, construct),
+        Err(ManifestError::Construct {
+            field,
+            line,
+            construct,
+        }) => (field, line - 5, construct),
         other => panic!("{fields}: {other:?}"),
     }
 }
 
+const POLICIES: &[&str] = &["other", "fifo", "round_robin", "batch", "idle", "deadline"];
+
 #[test]
 fn yaml_that_manifests_do_not_need() {
-    let tag = |tag: &str| Construct::Tag {
+    let foreign = |tag: &str, allowed| Construct::Tag {
         tag: tag.to_owned(),
+        allowed,
     };
+    let tag = |tag: &str| foreign(tag, &[]);
     let cases = [
-        ("custom: &x 1", Construct::Anchor),
-        ("custom: &x [1]", Construct::Anchor),
-        ("custom: [&x {}]", Construct::Anchor),
-        ("custom: *x", Construct::Alias),
-        ("custom: {<<: {a: b}}", Construct::MergeKey),
-        ("custom: {[a]: b}", Construct::ComplexKey),
-        ("custom: {? {a: b} : c}", Construct::ComplexKey),
-        ("custom: !x 1", tag("!x")),
-        ("custom: !!str 1", tag("tag:yaml.org,2002:str")),
-        ("custom: !!binary aGk=", tag("tag:yaml.org,2002:binary")),
-        ("custom: !<tag:x,2000:y> 1", tag("tag:x,2000:y")),
-        ("custom: ! 1", tag("!")),
-        ("custom: !include /etc/passwd", tag("!include")),
-        ("custom: {!x a: b}", tag("!x")),
-        ("custom: !other {nice: 0}", tag("!other")),
-        ("args: [!args a]", tag("!args")),
-        ("network: !host", tag("!host")),
-        ("autostart: !relaxed", tag("!relaxed")),
-        ("sched: !other {nice: 0}", tag("!other")),
-        ("seccomp: {allow: {fork: !any }}", tag("!any")),
-        ("env: {A: {B: }}", Construct::Mapping),
-        ("args: [{a: }]", Construct::Mapping),
-        ("cgroups: {cpu: {attrs: {a: {b: ~}}}}", Construct::Mapping),
+        ("custom: &x 1", "custom", Construct::Anchor),
+        ("custom: &x [1]", "custom", Construct::Anchor),
+        ("custom: [&x {}]", "custom.0", Construct::Anchor),
+        ("custom: *x", "custom", Construct::Alias),
+        ("custom: {<<: {a: b}}", "custom", Construct::MergeKey),
+        ("custom: {[a]: b}", "custom", Construct::ComplexKey),
+        ("custom: {? {a: b} : c}", "custom", Construct::ComplexKey),
+        ("custom: !x 1", "custom", tag("!x")),
+        ("custom: !!str 1", "custom", tag("tag:yaml.org,2002:str")),
+        (
+            "custom: !!binary aGk=",
+            "custom",
+            tag("tag:yaml.org,2002:binary"),
+        ),
+        ("custom: !<tag:x,2000:y> 1", "custom", tag("tag:x,2000:y")),
+        ("custom: ! 1", "custom", tag("!")),
+        ("custom: !include /etc/passwd", "custom", tag("!include")),
+        ("custom: {!x a: b}", "custom", tag("!x")),
+        (
+            "custom: {a: [1, !other {nice: 0}]}",
+            "custom.a.1",
+            tag("!other"),
+        ),
+        ("args: [!args a]", "args.0", tag("!args")),
+        (
+            "network: !host",
+            "network",
+            foreign("!host", &["namespace"]),
+        ),
+        ("autostart: !relaxed", "autostart", tag("!relaxed")),
+        ("sched: !other {nice: 0}", "sched", tag("!other")),
+        (
+            "sched: {policy: !nice 0}",
+            "sched.policy",
+            foreign("!nice", POLICIES),
+        ),
+        (
+            "seccomp: {allow: {fork: !any }}",
+            "seccomp.allow.fork",
+            foreign("!any", &["args"]),
+        ),
+        ("env: {A: {B: }}", "env.A", Construct::Mapping),
+        ("args: [{a: }]", "args.0", Construct::Mapping),
+        (
+            "cgroups: {cpu: {attrs: {a: {b: ~}}}}",
+            "cgroups.cpu.attrs.a",
+            Construct::Mapping,
+        ),
     ];
-    for (fields, expected) in cases {
-        assert_eq!(construct(fields), (1, expected), "{fields}");
+    for (fields, field, expected) in cases {
+        assert_eq!(
+            construct(fields),
+            (field.to_owned(), 1, expected),
+            "{fields}"
+        );
     }
     let second = format!("{BASE}---\n{BASE}");
     assert!(matches!(
         Manifest::from_yaml(second.as_bytes()),
         Err(ManifestError::Construct {
             line: 5,
-            construct: Construct::MultipleDocuments
+            construct: Construct::MultipleDocuments,
+            ..
         })
     ));
 }
@@ -197,7 +235,14 @@ fn messages_read_like_sentences() {
             "mounts:\n  /t:\n    type: tmpfs\n    size: 0\n",
             "line 9: `mounts./t.size`: is 0: 1 to 18446744073709551615 is allowed",
         ),
-        ("custom: *x\n", "line 6: aliases (`*name`) are not allowed"),
+        (
+            "custom: [*x]\n",
+            "line 6: `custom.0`: aliases (`*name`) are not allowed",
+        ),
+        (
+            "network: !bridge a\n",
+            "line 6: `network`: the tag `!bridge` is not allowed here: allowed are `!namespace`",
+        ),
         (
             "env: {NORTHSTAR_NAME: x}\n",
             "line 6: `env.NORTHSTAR_NAME`: is reserved for the runtime",
