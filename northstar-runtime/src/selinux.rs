@@ -34,7 +34,9 @@ mod tests {
     #[test]
     fn a_kernel_with_selinux_has_its_file_system() {
         assert!(lists_selinuxfs("nodev\tsysfs\nnodev\tselinuxfs\n\text4\n"));
-        assert!(!lists_selinuxfs("nodev\tsysfs\nnodev\tsecurityfs\n\text4\n"));
+        assert!(!lists_selinuxfs(
+            "nodev\tsysfs\nnodev\tsecurityfs\n\text4\n"
+        ));
         assert!(!lists_selinuxfs(""));
     }
 

@@ -154,11 +154,23 @@ impl Daemon {
     /// # Panics
     /// If the end of the output does not come.
     pub fn complete_output(&self, container: &str) -> Vec<String> {
+        self.output_of_run(container, 0)
+    }
+
+    /// As [`Daemon::complete_output`], for a container that runs more than once: runs are counted from 0, and each one
+    /// has to have come to its last line.
+    ///
+    /// # Panics
+    /// If the end of the output does not come.
+    pub fn output_of_run(&self, container: &str, run: usize) -> Vec<String> {
         const LAST: &str = "end of output";
-        self.expect_output(container, |line| line == LAST);
-        let mut lines = self.output(container, Stream::Stdout);
-        lines.retain(|line| line != LAST);
-        lines
+        eventually("the end of the output", || {
+            let lines = self.output(container, Stream::Stdout);
+            let runs: Vec<&[String]> = lines.split(|line| line == LAST).collect();
+            // Behind the last end is what comes next.
+            let (_, complete) = runs.split_last()?;
+            complete.get(run).map(|lines| lines.to_vec())
+        })
     }
 
     /// What the daemon has written, for the message of a failed assertion.

@@ -205,6 +205,9 @@ fn kinds(world: &World) -> Vec<(&'static str, String)> {
     .to_vec()
 }
 
+/// A name, what is in the image, and the errno of mounting on `/mnt/target`.
+type Target = (&'static str, Vec<(&'static str, Node)>, i32);
+
 /// Every kind of mount, onto every kind of target that is no directory of the image.
 #[test]
 fn no_mount_follows_a_hostile_target() {
@@ -213,7 +216,7 @@ fn no_mount_follows_a_hostile_target() {
         "message", "0.0.1", "text", "hello",
     ));
     let outside = world.outside("inside");
-    let targets: Vec<(&str, Vec<(&str, Node)>, i32)> = vec![
+    let targets: Vec<Target> = vec![
         (
             "absolute",
             vec![("/mnt/target", Node::link(&outside))],

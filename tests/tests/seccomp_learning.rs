@@ -50,8 +50,10 @@ fn run(daemon: &Daemon, container: &str, arguments: &[&str]) -> (Vec<String>, Op
         .args(arguments)
         .output()
         .expect("nstar runs");
-    let lines = daemon.complete_output(container);
-    (lines, output.status.code())
+    let told = String::from_utf8_lossy(&output.stdout);
+    let has_run = told.contains(&format!("exit {container} "));
+    assert!(has_run, "{output:?}\n{}", daemon.log());
+    (daemon.complete_output(container), output.status.code())
 }
 
 #[test]
