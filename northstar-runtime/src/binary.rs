@@ -10,7 +10,14 @@ use northstar_sys::{
     exec::Program,
     memfd::{self, Content},
 };
-use rustix::io::Errno;
+use rustix::{
+    io::Errno,
+    process::geteuid,
+    thread::{
+        CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
+        configure_capability_in_ambient_set, set_capabilities,
+    },
+};
 use std::{
     convert::Infallible,
     ffi::{CString, OsString},
@@ -50,6 +57,9 @@ pub enum BinaryError {
     /// The program cannot be copied into memory.
     #[error("cannot copy the own program into memory")]
     Copy(#[source] io::Error),
+    /// The capabilities of the program file cannot be handed to the copy, which has none.
+    #[error("cannot keep the capabilities of the own program")]
+    Capabilities(#[source] io::Error),
     /// The copy cannot be executed.
     #[error("cannot execute the copy of the own program")]
     Execute(#[source] io::Error),
@@ -67,10 +77,12 @@ pub fn execute_sealed_copy() -> Result<(), BinaryError> {
     if is_sealed(&program) {
         // For those who look, not for the daemon: nothing depends on it.
         let _unnamed = rustix::thread::set_name(COMM);
-        return Ok(());
+        return drop_inherited_capabilities()
+            .map_err(|error| BinaryError::Capabilities(error.into()));
     }
     let copy = copy(&program)?;
     drop(program);
+    inherit_capabilities().map_err(|error| BinaryError::Capabilities(error.into()))?;
     match execute(&copy)? {}
 }
 
@@ -79,6 +91,37 @@ pub fn execute_sealed_copy() -> Result<(), BinaryError> {
 fn is_sealed(program: &File) -> bool {
     // EINVAL: no memory file.
     memfd::is_sealed(program.as_fd()).unwrap_or(false)
+}
+
+/// A daemon that is not root may have its capabilities from its program file, and the copy has none. What is ambient
+/// passes on to a program without (capabilities(7)).
+fn inherit_capabilities() -> Result<(), Errno> {
+    if geteuid().is_root() {
+        return Ok(());
+    }
+    let permitted = capabilities(None)?.permitted;
+    let sets = CapabilitySets {
+        effective: permitted,
+        permitted,
+        inheritable: permitted,
+    };
+    set_capabilities(None, sets)?;
+    permitted
+        .iter()
+        .try_for_each(|capability| configure_capability_in_ambient_set(capability, true))
+}
+
+/// The other end: nothing that the daemon executes has to inherit anything.
+fn drop_inherited_capabilities() -> Result<(), Errno> {
+    if geteuid().is_root() {
+        return Ok(());
+    }
+    clear_ambient_capability_set()?;
+    let sets = CapabilitySets {
+        inheritable: CapabilitySet::empty(),
+        ..capabilities(None)?
+    };
+    set_capabilities(None, sets)
 }
 
 fn copy(program: &File) -> Result<OwnedFd, BinaryError> {

@@ -10,7 +10,10 @@ use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
     io::Write,
-    os::{fd::AsRawFd, unix::ffi::OsStringExt},
+    os::{
+        fd::AsRawFd,
+        unix::{ffi::OsStringExt, process::CommandExt},
+    },
     path::Path,
     process::{Command, Stdio},
 };
@@ -120,6 +123,52 @@ fn copy_cannot_be_altered_by_root_when_nothing_executes_it_any_more() {
     assert_eq!(written, Err(Some(Errno::EPERM as i32)));
     let cut = writable.set_len(0).map_err(|error| error.raw_os_error());
     assert_eq!(cut, Err(Some(Errno::EPERM as i32)));
+}
+
+fn status(pid: i32, key: &str) -> String {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(key));
+    line.unwrap().trim_start_matches(':').trim().to_owned()
+}
+
+/// The copy has no capabilities of its own.
+#[test]
+fn daemon_that_has_its_capabilities_from_its_file_keeps_them() {
+    let site = Site::new();
+    let container = site.shell("app", "exit 7", "", "");
+    let program = site.path("northstar");
+    fs::copy(PROGRAM, &program).unwrap();
+    let own = std::process::id().try_into().unwrap();
+    let bounding = u64::from_str_radix(&status(own, "CapBnd"), 16).unwrap();
+    // `struct vfs_cap_data`, linux/capability.h: version 2, effective; permitted and inheritable by halves.
+    let halves = [bounding as u32, 0, (bounding >> 32) as u32, 0];
+    let value = [0x0200_0001]
+        .into_iter()
+        .chain(halves)
+        .flat_map(u32::to_le_bytes);
+    let value = value.collect::<Vec<u8>>();
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(&program, c"security.capability", &value, flags).unwrap();
+    site.give_to(1000);
+
+    let mut command = Command::new(&program);
+    command
+        .args(site.command().get_args())
+        .env_remove("RUST_LOG");
+    command.uid(1000).gid(1000);
+    let daemon = site.daemon_by(command);
+    assert!(seals(daemon.pid()).unwrap().contains(all_seals()));
+    let all = format!("{bounding:016x}");
+    let none = "0000000000000000".to_owned();
+    let keys = ["CapPrm", "CapEff", "CapInh", "CapAmb"];
+    let found = keys.map(|key| status(daemon.pid(), key));
+    assert_eq!(found, [all.clone(), all, none.clone(), none]);
+    let mut console = daemon.console();
+    assert_eq!(console.start(&container), None);
+    assert_eq!(
+        console.exit_of(&container),
+        serde_json::json!({"exit": {"code": 7}})
+    );
 }
 
 /// Runs the daemon in a pid namespace, for which alone the setting is.

@@ -51,7 +51,8 @@ fn without_controllers_only_what_asks_for_them_does_not_start() {
 #[test]
 fn container_is_in_its_groups_as_a_whole() {
     let site = Site::new();
-    let limits = "cgroups: {memory: {memory_hard_limit: 100000000}, cpu: {shares: 100}, pids: {max: 50}}";
+    let limits =
+        "cgroups: {memory: {memory_hard_limit: 100000000}, cpu: {shares: 100}, pids: {max: 50}}";
     let container = site.shell("app", "echo ready; while :; do sleep 1; done", limits, "");
     let daemon = site.daemon();
     let mut console = daemon.console();

@@ -158,6 +158,27 @@ impl Site {
         fs::write(self.path("northstar.toml"), config).unwrap();
     }
 
+    /// Makes a user the owner of everything, for a daemon that is not root.
+    pub fn give_to(&self, user: u32) {
+        fn give(path: &Path, user: u32) {
+            std::os::unix::fs::lchown(path, Some(user), Some(user)).unwrap();
+            if path.is_dir() {
+                for entry in fs::read_dir(path).unwrap() {
+                    give(&entry.unwrap().path(), user);
+                }
+            }
+        }
+        self.configure();
+        // A change of owner takes capabilities away from a file.
+        for entry in fs::read_dir(self.directory.path()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.file_name() != Some("northstar".as_ref()) {
+                give(&path, user);
+            }
+        }
+        std::os::unix::fs::chown(self.directory.path(), Some(user), Some(user)).unwrap();
+    }
+
     pub fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_northstar"));
         command

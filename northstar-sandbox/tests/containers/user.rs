@@ -38,7 +38,7 @@ fn arm_plan(world: &World) -> Option<ArmPlan> {
 }
 
 /// What mount_setattr(2) says of the file system that roots are on here.
-fn can_be_mapped(world: &World) -> bool {
+pub fn can_be_mapped(world: &World) -> bool {
     const TMPFS: i64 = 0x0102_1994;
     const EXT4: i64 = 0xef53;
     const XFS: i64 = 0x5846_5342;
