@@ -13,6 +13,7 @@ use northstar_api::{
     Connect, ConnectAck, Granted, Message,
     codec::{self, CodecError, LineSplitter, MAX_RESPONSE_SIZE},
 };
+use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepidle, set_tcp_keepintvl};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf},
     net::{TcpStream, UnixStream},
@@ -28,6 +29,9 @@ pub const VARIABLE: &str = "NORTHSTAR_CONSOLE";
 
 /// How the variable begins in which a container finds the descriptor of one of its sockets; the socket's name follows.
 const SOCKET_VARIABLE: &str = "NORTHSTAR_SOCKET_";
+
+/// After this time of silence TCP asks whether the server is still there, and again in this interval (tcp(7)).
+const KEEPALIVE: Duration = Duration::from_secs(20);
 
 /// A stream that can be a connection.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -67,6 +71,10 @@ async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     let stream = TcpStream::connect((host, port)).await?;
     // Requests are small and each waits for its answer.
     stream.set_nodelay(true)?;
+    // Who only listens would never notice that the server is gone without a word.
+    set_socket_keepalive(&stream, true)?;
+    set_tcp_keepidle(&stream, KEEPALIVE)?;
+    set_tcp_keepintvl(&stream, KEEPALIVE)?;
     Ok(stream)
 }
 
