@@ -34,9 +34,10 @@ use std::{
     time::Duration,
 };
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     task::spawn_blocking,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
@@ -45,6 +46,10 @@ use verifier::KnownSubjects;
 
 /// How often the files are looked at while nobody connects.
 const LOOK: Duration = Duration::from_secs(10);
+
+/// How long a refused client may take to close, and what it may still send.
+const FAREWELL: Duration = Duration::from_millis(250);
+const FAREWELL_BYTES: u64 = 64 * 1024;
 
 /// What turns TCP connections to one address into TLS connections.
 #[derive(Debug)]
@@ -145,8 +150,13 @@ impl Acceptor {
             self.look().await;
             let current = self.current();
             let acceptor = TlsAcceptor::from(Arc::clone(&current.config));
-            let stream = acceptor.accept(stream).await?;
-            Ok((stream, current))
+            match acceptor.accept(stream).into_fallible().await {
+                Ok(stream) => Ok((stream, current)),
+                Err((error, stream)) => {
+                    farewell(stream).await;
+                    Err(error.into())
+                }
+            }
         };
         tokio::select! {
             () = context.cancel.cancelled() => Err(Refusal::Cancelled),
@@ -237,6 +247,17 @@ impl Current {
             outdated: CancellationToken::new(),
         })
     }
+}
+
+/// Reads what a refused client has sent already. Closing before that would reset the connection, and the client might
+/// never see the alert that says why (tcp(7)).
+async fn farewell(mut stream: TcpStream) {
+    let rest = async {
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(FAREWELL_BYTES), &mut tokio::io::sink()).await
+    };
+    // The client may be gone already.
+    let _ = timeout(FAREWELL, rest).await;
 }
 
 /// TLS 1.3 alone, a certificate from each client, and no way around looking at it: a resumed session (RFC 8446, 2.2) or early
