@@ -62,8 +62,11 @@ async fn receive(
     // From here on the uploader is told that nothing more is wanted.
     drop(parts);
     match staged {
-        // The place of the package is still free; nothing is left of what was staged for it.
-        Ok(_) if outcome.is_cancelled() => answer(outcome, Err(Error::Cancelled)),
+        Ok(staged) if outcome.is_cancelled() => {
+            // First: who has the answer finds nothing left.
+            drop(staged);
+            answer(outcome, Err(Error::Cancelled));
+        }
         Ok(staged) => {
             let container = staged.container();
             let _ = driver.send(Request::Commit(container, (repository, staged), outcome));

@@ -159,7 +159,11 @@ impl<T: Parts> Request<T> {
             | Request::Start(_, _, reply)
             | Request::Kill(_, _, reply)
             | Request::Uninstall(_, _, reply) => answer(reply, Err(error)),
-            Request::Commit(_, _, reply) => answer(reply, Err(error)),
+            Request::Commit(_, staged, reply) => {
+                // First: who has the answer finds nothing left.
+                drop(staged);
+                answer(reply, Err(error));
+            }
         }
     }
 }

@@ -1,0 +1,91 @@
+//! Many clients that mean harm, over TCP. What they cost is bounded, and others are served.
+
+use crate::{
+    harness::{Site, eventually},
+    served::Served,
+};
+use serde_json::json;
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+};
+
+const CONNECT: &[u8] = b"{\"connect\":{\"version\":\"0.9.2\",\"subscribe_notifications\":false}}\n";
+/// What the daemon may have more while it is under attack, in KiB.
+const MORE: u64 = 64 * 1024;
+
+/// One that does as its number says and then just holds its connection.
+fn misbehave(address: &str, number: usize) -> Option<TcpStream> {
+    // The daemon may have no place for it.
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_nonblocking(true).ok()?;
+    let requests = b"{\"request\":\"list\"}\n".repeat(1000);
+    let parts: &[&[u8]] = match number % 5 {
+        0 => &[],
+        1 => &[b"\xff\xfe{}[]\n"],
+        2 => &[b"{\"connect\":"],
+        3 => &[CONNECT, &[b'x'; 900_000]],
+        _ => &[CONNECT, &requests],
+    };
+    for part in parts {
+        // As much as goes in without waiting.
+        let _ = stream.write(part);
+    }
+    Some(stream)
+}
+
+#[test]
+fn a_thousand_clients_cost_a_bounded_amount_of_memory() {
+    let site = Site::new();
+    let app = site.shell("app", "exit 0", "", "");
+    let served = Served::start(&site, "", "", None);
+    let before = served.memory("VmRSS");
+    let mut crowd: Vec<_> = (0..1000)
+        .map(|number| misbehave(&served.tcp, number))
+        .collect();
+    for _ in 0..20 {
+        for stream in crowd.iter_mut().flatten() {
+            let _ = stream.write(&[b'x'; 60_000]);
+        }
+        assert_eq!(served.list().unwrap()["response"]["list"], json!([app]));
+    }
+    let most = served.memory("VmHWM");
+    assert!(most < before + MORE, "{before} KiB, then {most} KiB");
+    // Those that were thrown out know it.
+    let mut buffer = vec![0; 1 << 20];
+    let mut thrown_out = 0;
+    for stream in crowd.iter_mut().flatten() {
+        thrown_out += match stream.read(&mut buffer) {
+            Ok(0) => 1,
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => 1,
+            _ => 0,
+        };
+    }
+    assert!(thrown_out > 0);
+}
+
+#[test]
+fn a_daemon_without_descriptors_serves_those_it_has_and_recovers() {
+    let site = Site::new();
+    let app = site.shell("app", "exit 0", "", "");
+    let served = Served::start(&site, "", "", Some(96));
+    let mut client = served.client();
+    // More than there are descriptors, most of them accepted by nobody.
+    let crowd: Vec<_> = (0..400)
+        .map(|number| misbehave(&served.tcp, number))
+        .collect();
+    for _ in 0..50 {
+        assert_eq!(client.ask(json!("list")), json!({"list": [app]}));
+    }
+    drop(crowd);
+    eventually("a new client is served", || {
+        let answer = served.list().ok()?;
+        (answer["response"]["list"] == json!([app])).then_some(())
+    });
+    // Descriptors are there again for everything else, too.
+    client.start(&app);
+    assert_eq!(
+        client.exit(),
+        json!({"exit": {"code": 0, "reason": "own_exit"}})
+    );
+}
