@@ -49,6 +49,8 @@ enum Part {
     Pack,
     /// Starts and mounts.
     Daemon,
+    /// Requests, installs and hostile clients, always on this machine, as root.
+    Console,
 }
 
 /// Measures and prints tables.
@@ -61,13 +63,32 @@ pub fn main(arguments: Arguments) -> Result<ExitCode> {
         .packages
         .require(&[packages::BUILD, packages::TEST, virtual_machine])?;
     let workspace = Workspace::locate()?;
-    if arguments.only != Some(Part::Daemon) {
+    let all = arguments.only.is_none();
+    if all || arguments.only == Some(Part::Pack) {
         pack(&workspace)?;
     }
-    match arguments.only {
-        Some(Part::Pack) => Ok(ExitCode::SUCCESS),
-        _ => daemon(&workspace, arguments),
+    if all || arguments.only == Some(Part::Console) {
+        console(&workspace)?;
     }
+    if all || arguments.only == Some(Part::Daemon) {
+        return daemon(&workspace, arguments);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The console needs no kernel of its own either.
+fn console(workspace: &Workspace) -> Result<()> {
+    let scratch = workspace.scratch("bench");
+    fs::create_dir_all(&scratch).with_context(|| format!("cannot create {}", scratch.display()))?;
+    let programs = Programs::build(workspace, &["northstar-runtime", "northstar-bench"], true)?;
+    let json = scratch.join("console.json");
+    let mut command = process::privileged(programs.path("northstar-bench")?)?;
+    command.arg("console").arg("--scratch").arg(&scratch);
+    command.arg("--northstar").arg(programs.path("northstar")?);
+    command.arg("--json").arg(&json);
+    process::run(&mut command)?;
+    println!("\nevery value is in {}\n", json.display());
+    Ok(())
 }
 
 /// Packing needs neither root nor a kernel of its own, and an emulated processor would measure the emulation.

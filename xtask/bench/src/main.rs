@@ -8,9 +8,12 @@
 //!
 //! `pack`: packing a tree, building a hash tree, and opening packages; the first two next to the established programs.
 //!
+//! `console`: requests per second, installs next to plain writing, and what hostile clients do to others.
+//!
 //! Prints a table, and writes every single value to a JSON file. A figure without its spread and without the machine
 //! it was taken on says little, so both are in there.
 
+mod console;
 mod daemon;
 mod mount;
 mod pack;
@@ -23,11 +26,12 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::{Context, Result};
 use clap::Parser;
 
-/// Measure the daemon, or the making of packages.
+/// Measure the daemon, the making of packages, or the console.
 #[derive(Debug, Parser)]
 enum Command {
     Daemon(Arguments),
     Pack(pack::Arguments),
+    Console(console::Arguments),
 }
 
 /// Measure the start of containers and the mounting of packages.
@@ -71,6 +75,10 @@ fn main() -> Result<ExitCode> {
         Command::Pack(arguments) => {
             let about = "packages".to_owned();
             (about, pack::measure(&arguments)?, arguments.json)
+        }
+        Command::Console(arguments) => {
+            let about = "console".to_owned();
+            (about, console::measure(&arguments)?, arguments.json)
         }
     };
     let report = report::Report::new(about, measures);

@@ -62,7 +62,7 @@ impl fmt::Display for Report {
             "Linux {} on {} x {} ({machine}), {}; milliseconds\n",
             self.kernel, self.processors, self.processor, self.about
         )?;
-        let heads = ["runs", "min", "p10", "median", "p90", "max"];
+        let heads = ["runs", "min", "p10", "median", "p90", "p99", "max"];
         write!(f, "{:44}", "")?;
         heads.iter().try_for_each(|head| write!(f, "{head:>9}"))?;
         writeln!(f)?;
@@ -73,10 +73,11 @@ impl fmt::Display for Report {
                 p10,
                 median,
                 p90,
+                p99,
                 max,
             } = summary;
             write!(f, "{name:44}{runs:>9}")?;
-            [min, p10, median, p90, max]
+            [min, p10, median, p90, p99, max]
                 .iter()
                 .try_for_each(|value| write!(f, "{value:>9.2}"))?;
             writeln!(f)?;

@@ -28,6 +28,8 @@ pub struct Summary {
     pub median: f64,
     /// Nine tenths are not above.
     pub p90: f64,
+    /// Ninety-nine hundredths are not above.
+    pub p99: f64,
     /// Greatest.
     pub max: f64,
 }
@@ -47,6 +49,7 @@ impl Measure {
             p10: percentile(&sorted, 10),
             median: percentile(&sorted, 50),
             p90: percentile(&sorted, 90),
+            p99: percentile(&sorted, 99),
             max: percentile(&sorted, 100),
         };
         Self {
@@ -79,11 +82,12 @@ mod tests {
             p10,
             median,
             p90,
+            p99,
             max,
         } = Measure::new("x", &values).summary;
         assert_eq!(
-            (runs, min, p10, median, p90, max),
-            (10, 1.0, 1.0, 5.0, 9.0, 10.0)
+            (runs, min, p10, median, p90, p99, max),
+            (10, 1.0, 1.0, 5.0, 9.0, 10.0, 10.0)
         );
     }
 
