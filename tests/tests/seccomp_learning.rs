@@ -46,7 +46,8 @@ fn run(daemon: &Daemon, container: &str, arguments: &[&str]) -> (Vec<String>, Op
     let output = Command::new(&programs().nstar)
         .arg("--url")
         .arg(daemon.url())
-        .args(["--timeout", "60s", "start", "--wait", container, "--"])
+        .args(["--timeout", "60s", "start", "--wait"])
+        .args(["--init", "<INIT>", container, "--"])
         .args(arguments)
         .output()
         .expect("nstar runs");
@@ -67,12 +68,11 @@ fn what_was_recorded_runs_and_nothing_else() {
             .field(&learned)
             .file("/etc/hosts", "localhost"),
     );
-    // The same list, and another program: making a file was not recorded.
+    // The same list, and something else to do: listing a directory was not recorded.
     site.pack(
         &Package::app("other", &run_as)
             .field(&learned)
-            .file("/etc/hosts", "localhost")
-            .mount("/tmp", "{type: tmpfs, size: 1MiB}"),
+            .file("/etc/hosts", "localhost"),
     );
     let daemon = site.start();
     let (lines, code) = run(&daemon, "learned:0.0.1", &run_as);
@@ -147,13 +147,14 @@ fn a_container_is_recorded_while_it_starts() {
 
     let site = Site::new();
     site.pack(&Package::app("learned", &run_as).field(&learned));
+    site.pack(&Package::app("other", &run_as).field(&learned));
     let daemon = site.start();
     let (lines, code) = run(&daemon, "learned:0.0.1", &run_as);
     assert_eq!(
         (lines.as_slice(), code),
         (&["hello".to_owned()][..], Some(0))
     );
-    let (lines, _) = run(&daemon, "learned:0.0.1", &["list", "/"]);
+    let (lines, _) = run(&daemon, "other:0.0.1", &["list", "/"]);
     let refused = format!("error {}", std::io::Error::from_raw_os_error(EPERM));
     assert!(lines.contains(&refused), "{lines:?}");
     daemon.stop();

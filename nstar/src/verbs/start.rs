@@ -27,7 +27,8 @@ The words of COMMAND are, in this order:
   KEY=VALUE...   variables, on top of the manifest's
   INIT           program instead of the manifest's; <INIT> stands for the manifest's
   ARGUMENT...    arguments instead of the manifest's
-If the first word that is no variable starts with `-`, or with --init, all of them are arguments.
+If the first word that is no variable starts with `-`, or with --init, all of them are arguments:
+--init '<INIT>' keeps the program and replaces the arguments.
 A COMMAND, --env or --init needs the permission `start_command`.
 
 With --wait nstar prints how the container ended, and ends with its exit code, or with 128 and the

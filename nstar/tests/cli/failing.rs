@@ -174,6 +174,36 @@ fn a_wrong_command_line_is_2() {
 }
 
 #[test]
+fn tls_needs_certificates_that_can_be_read() {
+    let run = |words: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_nstar"))
+            .args(["--url", "tls://localhost:1", "list"])
+            .args(words)
+            .env_remove("NSTAR_TLS_CA")
+            .env_remove("NSTAR_TLS_CERT")
+            .env_remove("NSTAR_TLS_KEY")
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), stderr)
+    };
+    let (code, stderr) = run(&[]);
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("--tls-ca"), "{stderr}");
+    let absent = [
+        "--tls-ca",
+        "/no/ca",
+        "--tls-cert",
+        "/no/cert",
+        "--tls-key",
+        "/no/key",
+    ];
+    let (code, stderr) = run(&absent);
+    assert_eq!(code, Some(3), "{stderr}");
+    assert!(stderr.contains("/no/ca"), "{stderr}");
+}
+
+#[test]
 fn a_name_that_could_mean_several_is_2() {
     fails(&["uninstall", "a"], vec![LIST], 2, "a:0.0.1, a:0.0.2");
     let steps = vec![
