@@ -1,11 +1,6 @@
 //! Packing a tree, against `mksquashfs` and `veritysetup format`.
 
-use std::{
-    fs,
-    path::Path,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{fs, path::Path, process::Command};
 
 use anyhow::Result;
 use northstar_manifest::Manifest;
@@ -15,49 +10,46 @@ use northstar_npk::{
     squashfs::Compression,
 };
 
-use super::{run, tree};
+use super::{
+    run,
+    time::{measures, spent},
+    tree,
+};
 use crate::statistics::Measure;
 
-/// Packs the tree `runs` times, with xz and zstd as often as the second number says.
+/// Packs the tree `runs` times.
 ///
 /// Ours is the whole way to a signed package that was read back, compared and synced; theirs is an
 /// image and a hash tree.
 ///
 /// # Errors
 /// Something cannot be packed.
-pub fn measure(scratch: &Path, (runs, long_runs): (usize, usize)) -> Result<Vec<Measure>> {
+pub fn measure(scratch: &Path, compression: Compression, runs: usize) -> Result<Vec<Measure>> {
     let root = scratch.join("tree");
-    tree::make(&root)?;
-    let mut measures = Vec::new();
-    for (compression, runs) in [
-        (Compression::Gzip, runs),
-        (Compression::Zstd, long_runs),
-        (Compression::Xz, long_runs),
-    ] {
-        let mut own = Vec::new();
-        let mut theirs = Vec::new();
-        let mut sizes = (0, 0);
-        // The first run fills the page cache.
-        for number in 0..=runs {
-            let (own_time, own_size) = ours(scratch, &root, compression)?;
-            let (their_time, their_size) = mksquashfs(scratch, &root, compression)?;
-            sizes = (own_size, their_size);
-            if number > 0 {
-                own.push(own_time);
-                theirs.push(their_time);
-            }
-        }
-        let name = |who: &str, size: u64| format!("{compression}: {who}, {} MB", size / 1_000_000);
-        measures.push(Measure::new(name("pack, sign, check", sizes.0), &own));
-        measures.push(Measure::new(
-            name("mksquashfs, veritysetup", sizes.1),
-            &theirs,
-        ));
+    if !root.exists() {
+        tree::make(&root)?;
     }
-    Ok(measures)
+    let mut own = Vec::new();
+    let mut theirs = Vec::new();
+    let mut sizes = (0, 0);
+    // The first run fills the page cache.
+    for number in 0..=runs {
+        let (own_size, own_time) = spent(|| ours(scratch, &root, compression))?;
+        let (their_size, their_time) = spent(|| mksquashfs(scratch, &root, compression))?;
+        sizes = (own_size, their_size);
+        if number > 0 {
+            own.push(own_time);
+            theirs.push(their_time);
+        }
+    }
+    let name = |who: &str, size: u64| format!("{compression}: {who}, {} MB", size / 1_000_000);
+    let mut measured = Vec::new();
+    measured.extend(measures(&name("pack, sign, check", sizes.0), &own));
+    measured.extend(measures(&name("mksquashfs, veritysetup", sizes.1), &theirs));
+    Ok(measured)
 }
 
-fn ours(scratch: &Path, root: &Path, compression: Compression) -> Result<(Duration, u64)> {
+fn ours(scratch: &Path, root: &Path, compression: Compression) -> Result<u64> {
     let manifest = Manifest::from_yaml(b"name: bench\nversion: 1.0.0\nuid: 1000\ngid: 1000\n")?;
     let key = SecretKey::generate()?;
     let options = PackOptions {
@@ -67,14 +59,12 @@ fn ours(scratch: &Path, root: &Path, compression: Compression) -> Result<(Durati
         ..PackOptions::new(&manifest)
     };
     let out = scratch.join("ours.npk");
-    let begin = Instant::now();
     let packed = pack(&options, &out)?;
-    let elapsed = begin.elapsed();
     fs::remove_file(&out)?;
-    Ok((elapsed, packed.size))
+    Ok(packed.size)
 }
 
-fn mksquashfs(scratch: &Path, root: &Path, compression: Compression) -> Result<(Duration, u64)> {
+fn mksquashfs(scratch: &Path, root: &Path, compression: Compression) -> Result<u64> {
     let image = scratch.join("theirs.img");
     let tree = scratch.join("theirs.tree");
     let mut squash = Command::new("mksquashfs");
@@ -83,12 +73,10 @@ fn mksquashfs(scratch: &Path, root: &Path, compression: Compression) -> Result<(
     squash.args(["-all-root", "-no-xattrs", "-no-progress", "-quiet"]);
     let mut format = Command::new("veritysetup");
     format.arg("format").arg(&image).arg(&tree);
-    let begin = Instant::now();
     run(&mut squash)?;
     run(&mut format)?;
-    let elapsed = begin.elapsed();
     let size = fs::metadata(&image)?.len() + fs::metadata(&tree)?.len();
     fs::remove_file(&image)?;
     fs::remove_file(&tree)?;
-    Ok((elapsed, size))
+    Ok(size)
 }

@@ -3,7 +3,6 @@
 use std::{
     fs::{self, File},
     path::Path,
-    time::Duration,
 };
 
 use anyhow::{Result, ensure};
@@ -13,9 +12,8 @@ use northstar_npk::{
     key::SecretKey,
     pack::{PackOptions, pack_clones},
 };
-use rustix::time::{ClockId, clock_gettime};
 
-use super::Noise;
+use super::{Noise, time};
 use crate::statistics::Measure;
 
 const PACKAGES: u32 = 1000;
@@ -65,14 +63,14 @@ pub fn measure(scratch: &Path, runs: usize) -> Result<Vec<Measure>> {
     let key = secret.public();
     let mut times = Vec::new();
     for _ in 0..runs {
-        let begin = processor_time();
+        let begin = time::processor()?;
         let mut opened = 0;
         for entry in fs::read_dir(&folder)? {
             let file = File::open(entry?.path())?;
             let package = Package::open(&file, Some(&key))?;
             opened += u32::from(package.image().verity.is_some());
         }
-        let spent = processor_time().saturating_sub(begin);
+        let spent = time::processor()?.saturating_sub(begin);
         ensure!(opened == PACKAGES, "{opened} packages are signed");
         times.push(spent / PACKAGES);
     }
@@ -81,13 +79,4 @@ pub fn measure(scratch: &Path, runs: usize) -> Result<Vec<Measure>> {
         format!("processor time to open 1 of {PACKAGES} packages"),
         &times,
     )])
-}
-
-/// What this process has spent.
-fn processor_time() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(
-        u64::try_from(time.tv_sec).unwrap_or_default(),
-        u32::try_from(time.tv_nsec).unwrap_or_default(),
-    )
 }

@@ -5,6 +5,7 @@
 
 mod image;
 mod load;
+mod time;
 mod tree;
 mod verity;
 
@@ -14,6 +15,8 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+
+use northstar_npk::squashfs::Compression;
 
 use crate::statistics::Measure;
 
@@ -29,6 +32,9 @@ pub struct Arguments {
     /// Number of runs of what takes many seconds: packing with xz and zstd.
     #[arg(long, default_value_t = 2)]
     long_runs: usize,
+    /// Measure packing with these only: gzip, zstd, xz.
+    #[arg(long)]
+    compression: Vec<Compression>,
     /// File that receives every value.
     #[arg(long)]
     pub json: PathBuf,
@@ -43,10 +49,25 @@ pub fn measure(arguments: &Arguments) -> Result<Vec<Measure>> {
         .prefix("pack-")
         .tempdir_in(&arguments.scratch)
         .with_context(|| format!("cannot use {}", arguments.scratch.display()))?;
-    let mut measures = verity::measure(scratch.path(), arguments.runs).context("hash tree")?;
-    measures.extend(load::measure(scratch.path(), arguments.runs).context("loading")?);
-    let runs = (arguments.runs, arguments.long_runs);
-    measures.extend(image::measure(scratch.path(), runs).context("packing")?);
+    let runs = arguments.runs;
+    let mut measures = Vec::new();
+    if arguments.compression.is_empty() {
+        measures.extend(verity::measure(scratch.path(), runs).context("hash tree")?);
+        measures.extend(load::measure(scratch.path(), runs).context("loading")?);
+    }
+    let asked = |compression| {
+        arguments.compression.is_empty() || arguments.compression.contains(&compression)
+    };
+    for (compression, runs) in [
+        (Compression::Gzip, runs),
+        (Compression::Zstd, arguments.long_runs),
+        (Compression::Xz, arguments.long_runs),
+    ] {
+        if asked(compression) {
+            let packed = image::measure(scratch.path(), compression, runs);
+            measures.extend(packed.with_context(|| format!("packing with {compression}"))?);
+        }
+    }
     Ok(measures)
 }
 

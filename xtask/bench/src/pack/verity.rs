@@ -5,13 +5,15 @@ use std::{
     io::{BufWriter, Write},
     path::Path,
     process::Command,
-    time::Instant,
 };
 
 use anyhow::{Context, Result, ensure};
 use northstar_npk::verity::hash_tree;
 
-use super::{Noise, run};
+use super::{
+    Noise, run,
+    time::{measures, spent},
+};
 use crate::statistics::Measure;
 
 const SIZE: u64 = 1 << 30;
@@ -37,24 +39,22 @@ pub fn measure(scratch: &Path, runs: usize) -> Result<Vec<Measure>> {
     let mut their_times = Vec::new();
     // The first run fills the page cache.
     for number in 0..=runs {
-        let begin = Instant::now();
-        let file = File::open(&data)?;
-        let tree = hash_tree(&file, SIZE / BLOCK, &salt, uuid)?;
-        let bytes = tree.to_bytes();
-        let ours = scratch.join("verity.ours");
-        fs::write(&ours, &bytes)?;
-        let own_time = begin.elapsed();
-
-        let begin = Instant::now();
-        let mut format = Command::new("veritysetup");
-        format.arg("format").arg(&data).arg(&theirs);
-        format.arg(format!("--salt={}", "5a".repeat(32)));
-        format.arg("--uuid=11111111-1111-1111-1111-111111111111");
-        let output = run(&mut format)?;
-        let their_time = begin.elapsed();
+        let (tree, own) = spent(|| {
+            let file = File::open(&data)?;
+            let tree = hash_tree(&file, SIZE / BLOCK, &salt, uuid)?;
+            fs::write(scratch.join("verity.ours"), tree.to_bytes())?;
+            Ok(tree)
+        })?;
+        let (output, their) = spent(|| {
+            let mut format = Command::new("veritysetup");
+            format.arg("format").arg(&data).arg(&theirs);
+            format.arg(format!("--salt={}", "5a".repeat(32)));
+            format.arg("--uuid=11111111-1111-1111-1111-111111111111");
+            run(&mut format)
+        })?;
         if number > 0 {
-            own_times.push(own_time);
-            their_times.push(their_time);
+            own_times.push(own);
+            their_times.push(their);
         }
 
         let text = String::from_utf8(output.stdout)?;
@@ -68,12 +68,12 @@ pub fn measure(scratch: &Path, runs: usize) -> Result<Vec<Measure>> {
             .map(|byte| format!("{byte:02x}"))
             .collect();
         ensure!(root.trim() == own_root, "root hashes differ");
-        ensure!(fs::read(&theirs)? == bytes, "hash trees differ");
+        ensure!(fs::read(&theirs)? == tree.to_bytes(), "hash trees differ");
         fs::remove_file(&theirs)?;
     }
     fs::remove_file(&data)?;
-    Ok(vec![
-        Measure::new("hash tree of 1 GiB", &own_times),
-        Measure::new("veritysetup format of 1 GiB", &their_times),
-    ])
+    let mut measured = Vec::new();
+    measured.extend(measures("hash tree of 1 GiB", &own_times));
+    measured.extend(measures("veritysetup format of 1 GiB", &their_times));
+    Ok(measured)
 }
