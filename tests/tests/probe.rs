@@ -194,6 +194,11 @@ fn in_words(check: &str, value: String) -> String {
             let words: Vec<&str> = value.split(' ').skip(1).take(2).collect();
             format!("host's {}", words.join(" "))
         }
+        "process.oom_score_adj" => {
+            let own = fs::read_to_string("/proc/self/oom_score_adj").expect("a process has one");
+            either(own.trim_end() == value, "inherited", value)
+        }
+        "network.foreign_unix_sockets" => either(value != "0", "some", value),
         "process.hostname" => {
             let host =
                 fs::read_to_string("/proc/sys/kernel/hostname").expect("the host has a name");
