@@ -18,4 +18,12 @@ pub mod recipe;
 pub mod scratch;
 pub mod targets;
 
+// The machine that the sandbox runs its filters on in its own tests; it finds what it needs in `seccomp`.
+#[cfg(feature = "daemon")]
+#[allow(missing_docs)]
+#[path = "../../northstar-sandbox/src/seccomp/tests/interpreter.rs"]
+pub mod interpreter;
+#[cfg(feature = "daemon")]
+use northstar_sandbox::seccomp;
+
 pub use targets::{ALL, Target};

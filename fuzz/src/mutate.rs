@@ -48,7 +48,7 @@ fn change(bytes: &mut Vec<u8>, other: &[u8], words: &[&[u8]], random: &mut Rando
     };
     match random.below(9) {
         0 if at < size => bytes[at] ^= 1 << random.below(8),
-        1 if at < size => bytes[at] = random.next() as u8,
+        1 if at < size => bytes[at] = random.draw() as u8,
         2 => overwrite(bytes, at, &number(random)),
         3 => insert(bytes, at, &piece(random, other)),
         4 => overwrite(bytes, at, &piece(random, other)),
@@ -68,7 +68,7 @@ fn change(bytes: &mut Vec<u8>, other: &[u8], words: &[&[u8]], random: &mut Rando
             let word = random.choose(words).copied().unwrap_or_default();
             overwrite(bytes, at, word);
         }
-        _ => bytes.push(random.next() as u8),
+        _ => bytes.push(random.draw() as u8),
     }
 }
 

@@ -64,3 +64,23 @@ fn deep_trees() {
 fn images() {
     exercise(&targets::unpack::TARGET, 1_000);
 }
+
+#[test]
+fn lines() {
+    exercise(&targets::codec::TARGET, 10_000);
+}
+
+#[test]
+fn configurations() {
+    exercise(&targets::config::TARGET, 3_000);
+}
+
+#[test]
+fn filters() {
+    exercise(&targets::seccomp::TARGET, 1_000);
+}
+
+#[test]
+fn groups() {
+    exercise(&targets::groups::TARGET, 10_000);
+}

@@ -55,33 +55,6 @@ impl Parts {
             comment: size - archive.comment.len() as u64..size,
         }
     }
-
-    /// True if `error` is one that damage at `at` may end in.
-    fn explains(&self, at: u64, error: &OpenError) -> bool {
-        use ArchiveError::Checksum;
-        let checksum =
-            |name| matches!(error, OpenError::Archive(Checksum { entry }) if *entry == name);
-        if self.manifest.contains(&at) {
-            checksum(EntryName::Manifest)
-        } else if self.signature.contains(&at) {
-            checksum(EntryName::Signature)
-        } else if self.superblock.contains(&at) {
-            matches!(
-                error,
-                OpenError::Superblock(_) | OpenError::Verity(VerityError::Root)
-            )
-        } else if self.comment.contains(&at) {
-            matches!(
-                error,
-                OpenError::Version(_)
-                    | OpenError::Hash {
-                        part: "archive comment"
-                    }
-            )
-        } else {
-            matches!(error, OpenError::Archive(_))
-        }
-    }
 }
 
 /// A package with a tree of one block.
@@ -109,74 +82,6 @@ fn stream(bytes: &[u8], key: &PublicKey) -> Result<(), OpenError> {
         stream.update(piece)?;
     }
     stream.finish()
-}
-
-#[test]
-fn every_single_bit_outside_of_data_and_tree_is_refused() {
-    let workshop = Workshop::new();
-    let path = small(&workshop);
-    let key = workshop.key.public();
-    let file = File::open(&path).unwrap();
-    let package = Package::open(&file, Some(&key)).unwrap();
-    let parts = Parts::of(&file, &package);
-    assert!(parts.squashfs.end - parts.squashfs.start >= 2 * 4096);
-
-    let threads = 4;
-    thread::scope(|scope| {
-        for thread in 0..threads {
-            let (parts, key, path) = (&parts, &key, &path);
-            scope.spawn(move || {
-                let file = copy_without_name(path);
-                let bits = (0..parts.size * 8).filter(|bit| bit % threads == thread);
-                for bit in bits {
-                    let at = bit / 8;
-                    if parts.squashfs.contains(&at) || parts.tree.contains(&at) {
-                        continue;
-                    }
-                    flip(&file, bit);
-                    match Package::open(&file, Some(key)) {
-                        Ok(_) => assert!(parts.uuid.contains(&at), "bit {bit} is free"),
-                        Err(error) => {
-                            assert!(!parts.uuid.contains(&at), "uuid is read: {error}");
-                            assert!(parts.explains(at, &error), "bit {bit}: {error:?}");
-                        }
-                    }
-                    flip(&file, bit);
-                }
-                Package::open(&file, Some(key)).unwrap();
-            });
-        }
-    });
-}
-
-#[test]
-fn every_byte_of_data_and_tree_fails_the_full_verification() {
-    let workshop = Workshop::new();
-    let path = small(&workshop);
-    let key = workshop.key.public();
-    let file = copy_without_name(&path);
-    let package = Package::open(&file, Some(&key)).unwrap();
-    let parts = Parts::of(&file, &package);
-    for at in parts.squashfs.clone().chain(parts.tree.clone()) {
-        flip(&file, at * 8 + at % 8);
-        let result = verify_image(&file, package.image());
-        assert!(
-            matches!(
-                result,
-                Err(VerityError::Block { .. } | VerityError::Padding { .. })
-            ),
-            "byte {at}: {result:?}"
-        );
-        let result = package.archive().check_image(&file);
-        assert!(matches!(
-            result,
-            Err(ArchiveError::Checksum {
-                entry: EntryName::Image
-            })
-        ));
-        flip(&file, at * 8 + at % 8);
-    }
-    verify_image(&file, package.image()).unwrap();
 }
 
 #[test]

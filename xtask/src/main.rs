@@ -9,6 +9,7 @@ mod build;
 mod check;
 mod demo;
 mod examples;
+mod fuzz;
 mod packages;
 mod process;
 mod test;
@@ -40,6 +41,8 @@ enum Task {
     DemoShow(demo::Stage),
     /// Build, pack and sign the examples.
     Examples(examples::Arguments),
+    /// Run a fuzz target for a while; without a name, list them.
+    Fuzz(fuzz::Arguments),
     /// Run the tests: unit, host and virtual machine.
     Test(test::Arguments),
     /// Run a command in a virtual machine with device mapper and cgroup v2.
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Task::Demo(arguments) => demo::main(arguments),
         Task::DemoShow(stage) => demo::show(stage),
         Task::Examples(arguments) => examples::main(arguments),
+        Task::Fuzz(arguments) => fuzz::main(arguments),
         Task::Test(arguments) => test::main(arguments),
         Task::Vm(arguments) => vm::main(arguments),
         Task::VmAgent => vm::agent::main(),

@@ -37,6 +37,9 @@ pub const TEST: &[&str] = &[
     "strace",
 ];
 
+/// What long fuzzing runs need: libFuzzer is C++.
+pub const FUZZ: &[&str] = &["g++"];
+
 /// What the static checks need.
 pub const CHECK: &[&str] = &["git", "shellcheck"];
 

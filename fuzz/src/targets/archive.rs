@@ -50,6 +50,9 @@ const FRAME: usize = 2 * (2 * limits::BLOCK + 256) + 2 * (2 * limits::BLOCK + 25
 const LIMIT: usize =
     limits::MANIFEST + limits::SIGNATURE + 4 * limits::COMMENT + limits::BLOCK + FRAME;
 
+/// A stream keeps everything up to the image, in a buffer that doubles as it grows, beside the contents.
+const STREAM_LIMIT: usize = 4 * LIMIT;
+
 struct Pieces<'a> {
     front: &'a [u8],
     zeros: usize,
@@ -90,6 +93,11 @@ impl<'a> Pieces<'a> {
     }
 }
 
+/// The archive that an input stands for.
+pub fn expand(input: &[u8]) -> Vec<u8> {
+    Pieces::of(input).bytes()
+}
+
 fn run(input: &[u8]) {
     let pieces = Pieces::of(input);
     let end = (pieces.size() - pieces.end.len()) as u64;
@@ -107,7 +115,7 @@ fn run(input: &[u8]) {
             "not canonical"
         );
     }
-    let streamed = memory::bounded(LIMIT, || stream(&pieces));
+    let streamed = memory::bounded(STREAM_LIMIT, || stream(&pieces));
     // A stream does not read the manifest, but the two other small parts.
     let expected = archive.is_ok_and(|archive| {
         let signature = archive

@@ -1,8 +1,16 @@
 //! The targets, one file each.
 
 pub mod archive;
+#[cfg(feature = "daemon")]
+pub mod codec;
+#[cfg(feature = "daemon")]
+pub mod config;
+#[cfg(feature = "daemon")]
+pub mod groups;
 pub mod manifest;
 pub mod package;
+#[cfg(feature = "daemon")]
+pub mod seccomp;
 pub mod signature;
 pub mod tree;
 pub mod unpack;
@@ -38,6 +46,14 @@ pub static ALL: &[&Target] = &[
     &tree::TARGET,
     &tree::DEEP,
     &unpack::TARGET,
+    #[cfg(feature = "daemon")]
+    &codec::TARGET,
+    #[cfg(feature = "daemon")]
+    &config::TARGET,
+    #[cfg(feature = "daemon")]
+    &seccomp::TARGET,
+    #[cfg(feature = "daemon")]
+    &groups::TARGET,
 ];
 
 impl Target {

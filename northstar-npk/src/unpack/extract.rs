@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 
 use super::error::create;
 use super::{UnpackError, UnpackOptions, UnpackWarning};
-use crate::squashfs::Contents;
+use crate::squashfs::{Contents, SquashfsError};
 
 /// Extracts all files of an image into the new directory `root`.
 pub(super) fn extract(
@@ -45,14 +45,19 @@ fn check_limits(image: &FilesystemReader<'_>, options: &UnpackOptions) -> Result
     if image.root.nodes.len() as u64 > limit {
         return Err(UnpackError::TooMany { limit });
     }
-    let sizes = image.files().map(|node| match &node.inner {
-        InnerNode::File(file) => file.file_len() as u64,
-        _ => 0,
-    });
+    let sizes = image.files().map(size);
     let limit = options.max_bytes;
     match sizes.fold(0, u64::saturating_add) > limit {
         true => Err(UnpackError::TooLarge { limit }),
         false => Ok(()),
+    }
+}
+
+/// How many bytes of content a file says that it has.
+fn size(node: &Node<SquashfsFileReader>) -> u64 {
+    match &node.inner {
+        InnerNode::File(file) => file.file_len() as u64,
+        _ => 0,
     }
 }
 
@@ -160,6 +165,14 @@ impl Extraction<'_> {
         let copied = copy_with_holes(&mut (&mut content).take(allowed), &out);
         let copied = copied.map_err(create(&node.fullpath))?;
         drop(content);
+        // A file that claims more blocks than there are ends without an error.
+        if copied < allowed && copied != size(node) {
+            return Err(SquashfsError::ReadFile {
+                path: node.fullpath.clone(),
+                source: io::ErrorKind::UnexpectedEof.into(),
+            }
+            .into());
+        }
         let limit = self.options.max_bytes;
         self.bytes_left = self
             .bytes_left
