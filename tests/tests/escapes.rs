@@ -451,7 +451,8 @@ fn daemon_killed_while_containers_start_leaves_nobody() {
     for name in ["a", "b", "c"] {
         site.pack(&Package::app(name, &["wait"]));
     }
-    for moment in 0..12u64 {
+    let moments = if in_virtual_machine() { 4 } else { 12 };
+    for moment in 0..moments {
         let daemon = site.start();
         let consoles: Vec<_> = (0..3).map(|_| daemon.console()).collect();
         let mut waiting = Vec::new();

@@ -103,3 +103,65 @@ fn shutdown_ends_the_daemon() {
     assert!(nstar(&daemon, &["shutdown"]).status.success());
     assert!(daemon.wait().success());
 }
+
+#[test]
+fn patterns_waiting_and_stopping_against_the_daemon() {
+    let site = Site::new();
+    site.pack(&Package::app("app-one", &["wait"]));
+    site.pack(&Package::app("app-two", &["ignore-term"]));
+    site.pack(&Package::app("once", &["exit", "3"]));
+    let daemon = site.start();
+
+    let once = nstar(&daemon, &["start", "--wait", "once"]);
+    assert_eq!(once.status.code(), Some(3), "{once:?}");
+
+    let text = |output: &Output| {
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout.clone()).unwrap()
+    };
+    let started = text(&nstar(&daemon, &["start", "app-*"]));
+    assert_eq!(started, "started app-one:0.0.1\nstarted app-two:0.0.1\n");
+    daemon.expect_output("app-one:0.0.1", |line| line == "waiting");
+    daemon.expect_output("app-two:0.0.1", |line| line == "waiting");
+
+    let top = text(&nstar(&daemon, &["top", "--delay", "10ms", "app-*"]));
+    let rows: Vec<Vec<&str>> = top
+        .lines()
+        .skip(1)
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(rows.len(), 2, "{top}");
+    // State and restarts; how much is used is up to the host.
+    assert!(
+        rows.iter().all(|row| row[1] == "running" && row[6] == "0"),
+        "{top}"
+    );
+
+    // The one ends when it is asked to, the other has to be killed.
+    let stopped = text(&nstar(&daemon, &["stop", "--grace", "500ms", "app-*"]));
+    assert!(
+        stopped.contains("stopped app-one:0.0.1 signal 15 (SIGTERM)"),
+        "{stopped}"
+    );
+    assert!(
+        stopped.contains("stopped app-two:0.0.1 signal 9 (SIGKILL)"),
+        "{stopped}"
+    );
+    assert_eq!(nstar(&daemon, &["stop", "app-*"]).status.code(), Some(5));
+    assert_eq!(
+        nstar(&daemon, &["stop", "once:0.0.1"]).status.code(),
+        Some(8)
+    );
+    daemon.stop();
+}
+
+#[test]
+fn a_refused_package_has_a_code_of_its_own() {
+    let site = Site::new();
+    let outside = tempfile::tempdir().unwrap();
+    let unsigned = Package::app("app", &["exit", "0"]).pack(outside.path(), None);
+    let daemon = site.start();
+    let output = nstar(&daemon, &["install", unsigned.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(7), "{output:?}");
+    daemon.stop();
+}
