@@ -34,9 +34,9 @@ pub fn containers(current: &OsStr) -> Vec<CompletionCandidate> {
     });
     let mut names: Vec<String> = names
         .into_iter()
-        .filter_map(|container| match container.split_once(':') {
-            Some((name, _)) if !current.contains(':') => Some(name.to_owned()),
-            _ => Some(container),
+        .map(|container| match container.split_once(':') {
+            Some((name, _)) if !current.contains(':') => name.to_owned(),
+            _ => container,
         })
         .filter(|name| name.starts_with(&*current))
         .collect();

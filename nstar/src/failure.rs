@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
-use northstar_api::{Container, Error};
+use northstar_api::{Container, Error, Request};
 use northstar_client::{ConnectError, Disconnected, RequestError, TlsError};
 use thiserror::Error;
 
@@ -176,9 +176,12 @@ impl Failure {
         let hint = match self {
             Failure::Connect(error) => return connect_hint(error),
             Failure::Seccomp(failure) => return failure.hint().map(str::to_owned),
-            Failure::Request(RequestError::PermissionDenied(_)) => {
-                "`permissions` of this console in the daemon's configuration say who may what; \
-                 `nstar ident` tells who you are"
+            Failure::Request(RequestError::PermissionDenied(request)) => {
+                return Some(format!(
+                    "`permissions` of this console in the daemon's configuration lack `{}`; \
+                     `nstar ident` tells who you are",
+                    permission(request)
+                ));
             }
             Failure::Request(RequestError::Server(error)) => return refusal::hint(None, error),
             Failure::Refused(refusal) => {
@@ -205,6 +208,33 @@ impl Failure {
             _ => return None,
         };
         Some(hint.to_owned())
+    }
+}
+
+/// The permission that a request needs.
+fn permission(request: &Request) -> &'static str {
+    match request {
+        Request::Ident => "ident",
+        Request::Inspect { .. } | Request::Statistics { .. } => "inspect",
+        Request::Install { .. } => "install",
+        Request::Kill { .. } => "kill",
+        Request::List => "list",
+        Request::Mount { .. } => "mount",
+        Request::Repositories => "repositories",
+        Request::Shutdown => "shutdown",
+        Request::Start {
+            init,
+            arguments,
+            environment,
+            ..
+        } if init.is_some() || !arguments.is_empty() || !environment.is_empty() => "start_command",
+        Request::Start { .. } => "start",
+        Request::TokenCreate { .. } => "token_create",
+        Request::TokenVerify { .. } => "token_verification",
+        Request::Umount { .. } => "umount",
+        Request::Uninstall { .. } => "uninstall",
+        // nstar has no request of its own under way that it would cancel.
+        Request::Cancel { .. } => "cancel",
     }
 }
 

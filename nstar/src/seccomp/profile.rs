@@ -165,7 +165,7 @@ mod tests {
             .collect();
         for conditional in CONDITIONAL {
             for rule in conditional.when {
-                let checks: Vec<String> = rule.iter().map(|check| condition(check)).collect();
+                let checks: Vec<String> = rule.iter().map(condition).collect();
                 lines.push(format!("{} {}", conditional.call, checks.join(", ")));
             }
         }

@@ -233,6 +233,14 @@ fn no_connection_is_3() {
 }
 
 #[test]
+fn a_missing_permission_is_named() {
+    let denied = r#"{"permission_denied":{"start":{"container":$C,"init":"/x","arguments":[],"environment":{}}}}"#;
+    let start = r#"{"start":{"container":$C,"init":"/x","arguments":[],"environment":{}}}"#;
+    let steps = vec![Step::Answer(start, denied)];
+    fails(&["start", "a:0.0.1", "/x"], steps, 4, "`start_command`");
+}
+
+#[test]
 fn no_permission_is_4() {
     let denied = r#"{"permission_denied":"list"}"#;
     fails(
