@@ -178,7 +178,8 @@ fn duplicate_extra_missing_and_reordered_entries_are_refused() {
     let at = headers(&bytes);
     let (manifest, image) = (&bytes[..at[1]], &bytes[at[1]..at[2]]);
     let (central_manifest, central_image) = (&bytes[at[2]..at[3]], &bytes[at[3]..at[4]]);
-    let cases: [(&str, Vec<&[u8]>, Vec<&[u8]>); 6] = [
+    type Pieces<'a> = Vec<&'a [u8]>;
+    let cases: [(&str, Pieces<'_>, Pieces<'_>); 6] = [
         (
             "manifest twice",
             vec![manifest, manifest, image],
