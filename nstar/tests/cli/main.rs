@@ -7,6 +7,8 @@ mod daemon;
 #[cfg(test)]
 mod failing;
 #[cfg(test)]
+mod seccomp;
+#[cfg(test)]
 mod terminal;
 #[cfg(test)]
 mod top;
