@@ -1,82 +1,6 @@
-//! Well-behaved clients.
+//! Requests and their answers.
 
 use super::*;
-use crate::supervisor::{ExitStatus, MemoryEvents};
-use northstar_manifest::Permission;
-use std::time::Instant;
-
-#[tokio::test]
-async fn the_handshake_answers_as_documented() {
-    let setup = Setup {
-        permissions: [Permission::Ident].into_iter().collect(),
-        ..Setup::default()
-    };
-    let server = setup.start().await;
-    let version = r#"{"connect_nack":{"invalid_protocol_version":{"version":"0.9.2"}}}"#;
-    let denied = r#"{"connect_nack":"permission_denied"}"#;
-    let table = [
-        ("1.0.0", false, version),
-        ("0.8.9", false, version),
-        ("0.8.9", true, version),
-        ("0.9.2", true, denied),
-        ("0.9.7", true, denied),
-    ];
-    for (version, subscribe, nack) in table {
-        let connect = format!(
-            r#"{{"connect":{{"version":"{version}","subscribe_notifications":{subscribe}}}}}"#
-        );
-        let mut client = server.tcp().await;
-        client.send(&connect).await;
-        client.expect(nack).await;
-        client.closed().await;
-    }
-    for version in ["0.9.0", "0.9.1", "0.9.2", "0.10.0"] {
-        let connect = CONNECT.replace("0.9.2", version);
-        let mut client = server.unix().await;
-        client.send(&connect).await;
-        client.expect(r#"{"connect_ack":null}"#).await;
-        client.works().await;
-    }
-    server.stop().await;
-}
-
-#[tokio::test]
-async fn anything_but_connect_first_closes_the_connection() {
-    let server = Setup::default().start().await;
-    let lines = [
-        r#"{"request":"list"}"#,
-        r#"{"connect_ack":null}"#,
-        r#"{"notification":"shutdown"}"#,
-        r#"{"connect":{"version":"nine","subscribe_notifications":false}}"#,
-        r#"{"connect":{}}"#,
-        "connect",
-        "",
-        "{",
-        "\u{0}",
-    ];
-    for line in lines {
-        let mut client = server.tcp().await;
-        client.send(line).await;
-        client.closed().await;
-    }
-    assert_eq!(server.asked(), Vec::<String>::new());
-    server.stop().await;
-}
-
-#[tokio::test]
-async fn a_client_that_never_connects_is_closed_in_time() {
-    let mut setup = Setup::default();
-    setup.options.connect_timeout = Some(Duration::from_millis(100));
-    let server = setup.start().await;
-    let started = Instant::now();
-    let mut silent = server.tcp().await;
-    let mut halfway = server.unix().await;
-    halfway.raw(br#"{"connect":"#).await;
-    silent.closed().await;
-    halfway.closed().await;
-    assert!(started.elapsed() >= Duration::from_millis(100));
-    server.stop().await;
-}
 
 #[tokio::test]
 async fn every_request_is_answered_in_the_documented_shape() {
@@ -232,123 +156,6 @@ async fn a_client_that_has_said_all_still_gets_its_answers() {
 }
 
 #[tokio::test]
-async fn subscribers_are_told_everything_in_the_documented_shape() {
-    let server = Setup::default().start().await;
-    let mut subscriber = server.tcp().await.subscribe().await;
-    let mut other = server.unix().await.connect().await;
-    let app = container("app:1.0.0");
-    let memory = MemoryEvents {
-        oom: Some(1),
-        oom_kill: Some(1),
-        ..MemoryEvents::default()
-    };
-    let table = [
-        (Event::Started(app.clone()), r#"{"started":"app:1.0.0"}"#),
-        (
-            exited(&app, ExitStatus::Exit(7)),
-            r#"{"exit":["app:1.0.0",{"exit":{"code":7}}]}"#,
-        ),
-        (
-            exited(&app, ExitStatus::Signalled(9)),
-            r#"{"exit":["app:1.0.0",{"signalled":{"signal":9}}]}"#,
-        ),
-        (Event::Installed(app.clone()), r#"{"install":"app:1.0.0"}"#),
-        (
-            Event::Uninstalled(app.clone()),
-            r#"{"uninstall":"app:1.0.0"}"#,
-        ),
-        (
-            Event::CgroupMemory(app, memory),
-            r#"{"c_group":["app:1.0.0",{"memory":{"low":null,"high":null,"max":null,"oom":1,"oom_kill":1}}]}"#,
-        ),
-        (Event::Shutdown, r#""shutdown""#),
-    ];
-    for (event, notification) in table {
-        server.events.send(event);
-        subscriber
-            .expect(&format!("{{\"notification\":{notification}}}"))
-            .await;
-    }
-    // Who has not subscribed is only answered.
-    other.works().await;
-    server.stop().await;
-}
-
-#[tokio::test]
-async fn notifications_come_while_a_request_is_worked_on() {
-    let (handle, mut script) = script::script(8);
-    let cancel = CancellationToken::new();
-    let console = Console::new(handle, cancel).unwrap();
-    let (ours, theirs) = UnixStream::pair().unwrap();
-    let serve = async move {
-        let options = ConnectionOptions::for_containers();
-        console
-            .serve_container(ours, container("me:0.0.1"), Permissions::full(), options)
-            .await;
-    };
-    tokio::spawn(serve);
-    let mut client = Client::new(theirs).subscribe().await;
-    client
-        .send(&request(r#"{"start":{"container":"app:1.0.0"}}"#))
-        .await;
-    let Some(Asked::Start(app, _, reply)) = script.next().await else {
-        panic!("no start");
-    };
-    script.events.send(Event::Started(app));
-    client
-        .expect(r#"{"notification":{"started":"app:1.0.0"}}"#)
-        .await;
-    reply.send(Ok(())).unwrap();
-    client
-        .expect(r#"{"response":{"start":{"ok":{"container":"app:1.0.0"}}}}"#)
-        .await;
-}
-
-#[tokio::test]
-async fn a_subscriber_that_lost_notifications_is_disconnected() {
-    let setup = Setup {
-        events: 4,
-        ..Setup::default()
-    };
-    let server = setup.start().await;
-    let mut subscriber = server.tcp().await.subscribe().await;
-    // Nothing else runs until all of these are sent.
-    for _ in 0..5 {
-        server.events.send(Event::Installed(container("app:1.0.0")));
-    }
-    subscriber.closed().await;
-    server.tcp().await.connect().await.works().await;
-    server.stop().await;
-}
-
-#[tokio::test]
-async fn shutdown_is_answered_announced_and_done() {
-    let server = Setup::default().start().await;
-    let mut subscriber = server.tcp().await.subscribe().await;
-    let mut client = server.unix().await.connect().await;
-    client.send(&request(r#""shutdown""#)).await;
-    client.expect(r#"{"response":"shutdown"}"#).await;
-    subscriber.expect(r#"{"notification":"shutdown"}"#).await;
-    assert_eq!(server.asked(), ["shutdown"]);
-    let socket = server.socket();
-    server.stop().await;
-    client.closed().await;
-    subscriber.closed().await;
-    assert!(!socket.exists());
-}
-
-#[tokio::test]
-async fn what_was_on_its_way_arrives_although_the_console_ends() {
-    let server = Setup::default().start().await;
-    let mut subscriber = server.tcp().await.subscribe().await;
-    server.events.send(Event::Shutdown);
-    server.cancel.cancel();
-    subscriber.expect(r#"{"notification":"shutdown"}"#).await;
-    subscriber.closed().await;
-    server.stop().await;
-}
-
-#[tokio::test]
 async fn too_many_requests_are_delayed_and_all_answered() {
     let mut setup = Setup::default();
     setup.options.max_requests_per_sec = 50.try_into().unwrap();
@@ -367,34 +174,6 @@ async fn too_many_requests_are_delayed_and_all_answered() {
         started.elapsed() >= Duration::from_millis(450),
         "{:?}",
         started.elapsed()
-    );
-    server.stop().await;
-}
-
-#[tokio::test]
-async fn who_neither_subscribes_nor_speaks_is_closed_after_a_while() {
-    let mut setup = Setup::default();
-    setup.options.idle_timeout = Some(Duration::from_millis(100));
-    let server = setup.start().await;
-    let mut idle = server.tcp().await.connect().await;
-    let mut subscriber = server.tcp().await.subscribe().await;
-    idle.closed().await;
-    server.events.send(Event::Shutdown);
-    subscriber.expect(r#"{"notification":"shutdown"}"#).await;
-    server.stop().await;
-}
-
-#[tokio::test]
-async fn a_container_is_known_by_its_name_and_may_come_late() {
-    let server = Setup::default().start().await;
-    let options = ConnectionOptions::for_containers();
-    let mut client = server
-        .container("me:0.0.1", Permissions::full(), options)
-        .connect()
-        .await;
-    assert_eq!(
-        client.ask(r#""ident""#).await,
-        json(r#"{"ident":"me:0.0.1"}"#)
     );
     server.stop().await;
 }
@@ -439,5 +218,22 @@ async fn a_token_is_confirmed_to_its_target_about_its_creator_only() {
         .to_owned();
     let verify = format!(r#"{{"token_verify":{{"token":"{token}","user":"extern","shared":""}}}}"#);
     assert_eq!(server.tcp().await.connect().await.ask(&verify).await, ok);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_of_another_length_is_answered_and_invalid() {
+    let server = Setup::default().start().await;
+    let mut client = server.unix().await.connect().await;
+    let longer = "A".repeat(4096);
+    for token in ["", "AAAA", &longer] {
+        let verify =
+            format!(r#"{{"token_verify":{{"token":"{token}","user":"app","shared":""}}}}"#);
+        assert_eq!(
+            client.ask(&verify).await,
+            json(r#"{"token_verification":"Invalid"}"#)
+        );
+    }
+    client.works().await;
     server.stop().await;
 }
