@@ -2,7 +2,7 @@
 //!
 //! `cli` says what can be written, `verbs` holds one file per verb, `session` is the connection they
 //! work on, `resolve` finds the containers that names and patterns mean, `package` is the file of an
-//! install, `refusal` words what the daemon refused, `failure` is where the exit codes and the advice
+//! install, `refusal` words what the daemon refused, `failure` is where the exit codes and `hint` where the advice
 //! come from, `complete` is what a shell asks for names, `top` is the live view,
 //! and `seccomp` learns filters from recordings.
 
@@ -11,6 +11,7 @@ mod complete;
 #[cfg(test)]
 mod documents;
 mod failure;
+mod hint;
 mod output;
 mod package;
 mod progress;

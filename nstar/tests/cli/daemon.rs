@@ -191,3 +191,10 @@ fn say(stream: &mut BufReader<UnixStream>, line: &str) {
 pub fn stdout(output: &Output) -> &str {
     std::str::from_utf8(&output.stdout).unwrap()
 }
+
+/// Runs the program against a daemon and expects success.
+pub fn ok(words: &[&str], steps: Vec<Step>) -> String {
+    let output = Daemon::new(steps).run(words);
+    assert_eq!(output.status.code(), Some(0), "{words:?}: {output:?}");
+    stdout(&output).to_owned()
+}

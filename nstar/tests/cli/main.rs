@@ -1,6 +1,8 @@
 //! The program nstar against a scripted daemon.
 
 #[cfg(test)]
+mod completion;
+#[cfg(test)]
 mod console;
 #[cfg(test)]
 mod daemon;
@@ -14,3 +16,5 @@ mod terminal;
 mod top;
 #[cfg(test)]
 mod verbs;
+#[cfg(test)]
+mod waiting;

@@ -1,13 +1,6 @@
 //! What each verb asks and prints.
 
-use crate::daemon::{Daemon, LIST, Step, inspected, stdout};
-
-/// Runs the program against a daemon and expects success.
-fn ok(words: &[&str], steps: Vec<Step>) -> String {
-    let output = Daemon::new(steps).run(words);
-    assert_eq!(output.status.code(), Some(0), "{words:?}: {output:?}");
-    stdout(&output).to_owned()
-}
+use crate::daemon::{Daemon, LIST, Step, inspected, ok, stdout};
 
 const START: &str = r#"{"start":{"container":$D,"init":null,"arguments":[],"environment":{}}}"#;
 const STARTED: &str = r#"{"start":{"ok":{"container":$D}}}"#;
@@ -260,78 +253,6 @@ fn notifications_by_number_and_until_the_end_of_the_daemon() {
 }
 
 #[test]
-fn start_waits_for_the_end_and_ends_alike() {
-    let start = || {
-        Step::Answer(
-            r#"{"start":{"container":$C,"init":null,"arguments":[],"environment":{}}}"#,
-            r#"{"start":{"ok":{"container":$C}}}"#,
-        )
-    };
-    let other = || Step::Say(r#"{"notification":{"exit":[$D,{"exit":{"code":9}}]}}"#);
-    for (exit, code, words) in [
-        (r#"{"exit":{"code":0}}"#, 0, "code 0"),
-        (r#"{"exit":{"code":7}}"#, 7, "code 7"),
-        (r#"{"signalled":{"signal":9}}"#, 137, "signal 9 (SIGKILL)"),
-    ] {
-        let exit = format!(r#"{{"notification":{{"exit":[$C,{exit}]}}}}"#);
-        let steps = vec![start(), other(), Step::Say(exit.leak())];
-        let output = Daemon::new(steps).run(&["start", "--wait", "a:0.0.1"]);
-        assert_eq!(output.status.code(), Some(code), "{output:?}");
-        let expected = format!("started a:0.0.1\nexit a:0.0.1 {words}\n");
-        assert_eq!(stdout(&output), expected);
-    }
-    // With --json there are answers alone.
-    let exit = Step::Say(r#"{"notification":{"exit":[$C,{"exit":{"code":3}}]}}"#);
-    let output = Daemon::new(vec![start(), exit]).run(&["-j", "start", "-w", "a:0.0.1"]);
-    assert_eq!(output.status.code(), Some(3), "{output:?}");
-    assert_eq!(
-        stdout(&output),
-        "{\"response\":{\"start\":{\"ok\":{\"container\":\"a:0.0.1\"}}}}\n"
-    );
-}
-
-fn signalled(signal: u8) -> Step {
-    Step::Answer(
-        format!(r#"{{"kill":{{"container":$C,"signal":{signal}}}}}"#).leak(),
-        r#"{"kill":{"ok":{"container":$C}}}"#,
-    )
-}
-
-#[test]
-fn stop_waits_for_the_end() {
-    let exit = Step::Say(r#"{"notification":{"exit":[$C,{"exit":{"code":0}}]}}"#);
-    assert_eq!(
-        ok(&["stop", "a:0.0.1"], vec![signalled(15), exit]),
-        "stopped a:0.0.1 code 0\n"
-    );
-}
-
-#[test]
-fn stop_kills_who_does_not_end_within_the_grace() {
-    let exit = Step::Say(r#"{"notification":{"exit":[$C,{"signalled":{"signal":9}}]}}"#);
-    let words = ["stop", "-s", "INT", "--grace", "50ms", "a:0.0.1"];
-    assert_eq!(
-        ok(&words, vec![signalled(2), signalled(9), exit]),
-        "stopped a:0.0.1 signal 9 (SIGKILL)\n"
-    );
-}
-
-#[test]
-fn a_pattern_stops_what_runs() {
-    let steps = vec![
-        LIST,
-        inspected("a:0.0.1", true, true),
-        inspected("a:0.0.2", true, false),
-        signalled(15),
-        Step::Say(r#"{"notification":{"exit":[$C,{"signalled":{"signal":15}}]}}"#),
-    ];
-    assert_eq!(
-        ok(&["stop", "a*"], steps),
-        "stopped a:0.0.1 signal 15 (SIGTERM)\n"
-    );
-}
-
-#[test]
 fn install_several_and_from_the_standard_input() {
     let install = |container: &'static str| {
         Step::Install(
@@ -430,53 +351,4 @@ fn colour_only_where_it_is_wanted() {
     };
     assert!(!ok(&["list"], steps()).contains('\x1b'));
     assert!(ok(&["list", "--color", "always"], steps()).contains("\x1b["));
-}
-
-/// What bash offers for a line, through the script that `nstar completion bash` prints.
-fn completed(daemon: Daemon, words: &[&str]) -> Vec<String> {
-    let nstar = std::path::Path::new(env!("CARGO_BIN_EXE_nstar"));
-    let path = format!("{}:/usr/bin:/bin", nstar.parent().unwrap().display());
-    let url = format!("unix://{}/console", daemon.dir.path().display());
-    let script = r#"
-        source <(nstar completion bash)
-        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMP_TYPE=9
-        _clap_complete_nstar nstar "${COMP_WORDS[COMP_CWORD]}" 2> /dev/null
-        printf '%s\n' "${COMPREPLY[@]}"
-    "#;
-    let output = std::process::Command::new("bash")
-        .args(["-c", script, "bash"])
-        .args(words)
-        .env("PATH", path)
-        .env("NSTAR_URL", url)
-        .output()
-        .unwrap();
-    daemon.end();
-    stdout(&output)
-        .lines()
-        .map(|line| line.trim().to_owned())
-        .collect()
-}
-
-#[test]
-fn bash_completes_verbs_options_and_names() {
-    let list = || vec![LIST];
-    // Names come before options.
-    let offered = completed(Daemon::new(list()), &["nstar", "stop", ""]);
-    assert_eq!(offered[..2], ["a", "b"], "{offered:?}");
-    assert_eq!(
-        completed(Daemon::new(list()), &["nstar", "kill", "-9", "a"]),
-        ["a"]
-    );
-    let repositories = vec![Step::Answer(
-        r#""repositories""#,
-        r#"{"repositories":["default"]}"#,
-    )];
-    assert_eq!(
-        completed(Daemon::new(repositories), &["nstar", "install", "-r", "d"]),
-        ["default"]
-    );
-    let idle = Daemon::unused();
-    assert_eq!(completed(idle, &["nstar", "unin"]), ["uninstall"]);
-    let idle = Daemon::unused();
-    assert_eq!(completed(idle, &["nstar", "stop", "--gr"]), ["--grace"]);
 }

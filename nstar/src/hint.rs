@@ -1,0 +1,103 @@
+//! What to try next.
+
+use std::{io, path::Path};
+
+use northstar_api::{Error, Request};
+use northstar_client::{ConnectError, TlsError};
+
+/// The permission that a request needs.
+pub fn permission(request: &Request) -> &'static str {
+    match request {
+        Request::Ident => "ident",
+        Request::Inspect { .. } | Request::Statistics { .. } => "inspect",
+        Request::Install { .. } => "install",
+        Request::Kill { .. } => "kill",
+        Request::List => "list",
+        Request::Mount { .. } => "mount",
+        Request::Repositories => "repositories",
+        Request::Shutdown => "shutdown",
+        Request::Start {
+            init,
+            arguments,
+            environment,
+            ..
+        } if init.is_some() || !arguments.is_empty() || !environment.is_empty() => "start_command",
+        Request::Start { .. } => "start",
+        Request::TokenCreate { .. } => "token_create",
+        Request::TokenVerify { .. } => "token_verification",
+        Request::Umount { .. } => "umount",
+        Request::Uninstall { .. } => "uninstall",
+        // nstar has no request of its own under way that it would cancel.
+        Request::Cancel { .. } => "cancel",
+    }
+}
+
+/// After a connection that there is not.
+pub fn connect(error: &ConnectError) -> Option<String> {
+    let hint = match error {
+        ConnectError::Unreachable { source, .. }
+            if source.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            "the socket belongs to another user: `mode` and `peers` of the console in the \
+             daemon's configuration decide"
+        }
+        ConnectError::Unreachable { .. } => {
+            "is `northstar` running, and does its `console` have this address? --url or NSTAR_URL \
+             names another"
+        }
+        ConnectError::Timeout { .. } => {
+            "something listens but does not answer: is it the daemon, and does it still run?"
+        }
+        ConnectError::Certificates(TlsError::NoCertificates) => {
+            "--tls-ca, --tls-cert and --tls-key name the files, or NSTAR_TLS_CA, NSTAR_TLS_CERT and \
+             NSTAR_TLS_KEY"
+        }
+        ConnectError::Certificates(_) => "--tls-ca, --tls-cert and --tls-key take PEM files",
+        ConnectError::Tls { .. } => {
+            "--tls-ca has to have the authority of the daemon's certificate, and --tls-name the name \
+             in it if that is not the host"
+        }
+        ConnectError::CertificateRefused(_) => {
+            "the console's `tls` in the daemon's configuration names the authority of clients, and \
+             their permissions"
+        }
+        ConnectError::PermissionDenied => {
+            "the console needs the permission `notifications` for this"
+        }
+        ConnectError::Version { .. } => "take the nstar that belongs to this daemon",
+        ConnectError::Closed | ConnectError::Unexpected | ConnectError::Handshake(_) => {
+            "is this the address of a console? The daemon also closes at once if it has too many \
+             connections"
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+/// After a package that the daemon did not take.
+pub fn package(path: &Path, error: &Error) -> Option<String> {
+    let hint = match error {
+        Error::InstallDuplicate { container } => {
+            return Some(format!("`nstar uninstall {container}` makes room for it"));
+        }
+        Error::InvalidRepository { .. } => {
+            "`nstar repositories` lists them; of two arguments the second is a repository unless it \
+             is a file"
+        }
+        Error::RepositoryFull { .. } => {
+            "`nstar uninstall` something, or raise `capacity_num` or `capacity_size` of the repository"
+        }
+        Error::InstallTooLarge { .. } => {
+            "`max_npk_install_size` of the console in the daemon's configuration is the limit"
+        }
+        Error::TooManyInstalls { .. } => "try again when the others are done",
+        Error::PackageRefused { .. } | Error::Unexpected { .. } => {
+            return Some(format!(
+                "`sextant inspect {}` shows what is in it",
+                path.display()
+            ));
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
