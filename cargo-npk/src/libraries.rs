@@ -22,6 +22,8 @@ const PLACE_64: &str = "/lib64";
 const CONFIGURATION: &str = "/etc/ld.so.conf";
 /// Directories that every loader looks through.
 const SYSTEM: &[&str] = &["/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib"];
+/// Directories of the image that are looked through.
+const IMAGE: &[&str] = &["/lib", "/lib64", "/usr/lib", "/usr/lib64"];
 /// How deep files of [`CONFIGURATION`] may include each other.
 const INCLUDES: usize = 8;
 
@@ -182,24 +184,23 @@ impl Libraries {
 }
 
 /// Where to look for libraries.
-struct Search {
+struct Search<'a> {
     machine: Machine,
+    /// The image, which comes first.
+    root: &'a Root,
+    /// Directories of this machine.
     directories: Vec<PathBuf>,
 }
 
-impl Search {
-    fn new(machine: Machine, root: &Root, first: &[PathBuf]) -> Search {
-        let inside = ["lib", "lib64", "usr/lib", "usr/lib64"];
-        let mut directories: Vec<PathBuf> = inside
-            .iter()
-            .map(|directory| root.path().join(directory))
-            .collect();
-        directories.extend(first.iter().cloned());
+impl<'a> Search<'a> {
+    fn new(machine: Machine, root: &'a Root, first: &[PathBuf]) -> Search<'a> {
+        let mut directories = first.to_vec();
         configured(Path::new(CONFIGURATION), &mut directories, INCLUDES);
         directories.extend(SYSTEM.iter().map(PathBuf::from));
         directories.retain(|directory| directory.is_dir());
         Search {
             machine,
+            root,
             directories,
         }
     }
@@ -212,9 +213,13 @@ impl Search {
         needed_by: &Program,
         exact: Option<&Path>,
     ) -> Result<Program, LibraryError> {
-        let directories = needed_by.search.iter().chain(&self.directories);
+        let inside = IMAGE
+            .iter()
+            .map(|directory| Path::new(directory).join(name));
         let mut candidates: Vec<PathBuf> =
-            directories.map(|directory| directory.join(name)).collect();
+            inside.filter_map(|path| self.root.file(&path)).collect();
+        let directories = needed_by.search.iter().chain(&self.directories);
+        candidates.extend(directories.map(|directory| directory.join(name)));
         // The place the program itself names comes after the directories that were asked for.
         candidates.extend(exact.map(Path::to_owned));
         if name.contains('/') {

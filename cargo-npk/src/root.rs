@@ -1,4 +1,9 @@
 //! The content of the image, put together in a directory.
+//!
+//! Its symbolic links are those of a machine to be, so none is left to the kernel to follow: `/etc` is
+//! not that of this machine.
+
+mod resolve;
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -10,6 +15,7 @@ use rustix::io::Errno;
 use sextant::output;
 use tempfile::TempDir;
 
+use self::resolve::{Last, resolve};
 use crate::settings::Asset;
 
 const PROGRAM_MODE: u32 = 0o755;
@@ -30,6 +36,8 @@ pub(crate) enum RootError {
     },
     #[error("{} is in the image already", to.display())]
     Exists { to: PathBuf },
+    #[error("failed to look for {} in the image", path.display())]
+    Resolve { path: PathBuf, source: io::Error },
     #[error("{} is no path in the image: it has to be absolute and without `..`", path.display())]
     Path { path: PathBuf },
     #[error("`{mode}` is not a mode: write permission bits in octal, such as \"0644\"")]
@@ -61,39 +69,51 @@ impl Root {
 
     /// Whether there is something at a path of the image.
     pub(crate) fn contains(&self, path: &Path) -> bool {
-        self.inside(path).is_ok_and(|path| path.exists())
+        self.inside(path, Last::Followed)
+            .is_ok_and(|path| path.exists())
+    }
+
+    /// Where a regular file of the image is on this machine.
+    pub(crate) fn file(&self, path: &Path) -> Option<PathBuf> {
+        let inside = self.inside(path, Last::Followed).ok()?;
+        inside.is_file().then_some(inside)
     }
 
     /// Where a path of the image is on this machine.
-    pub(crate) fn inside(&self, path: &Path) -> Result<PathBuf, RootError> {
-        let mut inside = self.path().to_owned();
-        for component in path.components() {
-            match component {
-                Component::RootDir => {}
-                Component::Normal(name) => inside.push(name),
-                _ => {
-                    return Err(RootError::Path {
-                        path: path.to_owned(),
-                    });
-                }
-            }
-        }
-        match path.is_absolute() {
-            true => Ok(inside),
-            false => Err(RootError::Path {
+    fn inside(&self, path: &Path, last: Last) -> Result<PathBuf, RootError> {
+        let is_plain = |component| matches!(component, Component::RootDir | Component::Normal(_));
+        if !path.is_absolute() || !path.components().all(is_plain) {
+            return Err(RootError::Path {
                 path: path.to_owned(),
-            }),
+            });
         }
-    }
-
-    /// Copies what is in the directory `from` to `to`.
-    pub(crate) fn copy_tree(&mut self, from: &Path, to: &Path) -> Result<(), RootError> {
-        let inside = self.inside(to)?;
-        copy_directory(from, &inside).map_err(|(from, source)| RootError::Copy {
-            from,
-            to: to.to_owned(),
+        resolve(self.path(), path, last).map_err(|source| RootError::Resolve {
+            path: path.to_owned(),
             source,
         })
+    }
+
+    /// Copies what is in the directory `from` to `to`, which may be there already.
+    pub(crate) fn copy_tree(&mut self, from: &Path, to: &Path) -> Result<(), RootError> {
+        let inside = self.inside(to, Last::Followed)?;
+        let failed = |source| RootError::Copy {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            source,
+        };
+        make_directories(self.path(), &inside).map_err(failed)?;
+        for entry in fs::read_dir(from).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let (from, to) = (entry.path(), to.join(entry.file_name()));
+            match entry.file_type().map_err(failed)? {
+                kind if kind.is_dir() => self.copy_tree(&from, &to)?,
+                kind if kind.is_file() => self.copy_file(&from, &to, None)?,
+                kind => self.copy_special(&from, &to, kind)?,
+            }
+        }
+        let permissions = fs::metadata(from).map_err(failed)?.permissions();
+        fs::set_permissions(&inside, permissions).map_err(failed)?;
+        copy_attributes(from, &inside).map_err(failed)
     }
 
     /// Copies a file or a directory.
@@ -121,8 +141,8 @@ impl Root {
     }
 
     /// Makes a symbolic link.
-    pub(crate) fn link(&mut self, link: &Path, target: &Path) -> Result<(), RootError> {
-        let inside = self.inside(link)?;
+    pub(crate) fn link(&self, link: &Path, target: &Path) -> Result<(), RootError> {
+        let inside = self.inside(link, Last::Kept)?;
         symlink(target, inside).map_err(|source| RootError::Copy {
             from: target.to_owned(),
             to: link.to_owned(),
@@ -131,7 +151,7 @@ impl Root {
     }
 
     fn copy_file(&mut self, from: &Path, to: &Path, mode: Option<u32>) -> Result<(), RootError> {
-        let inside = self.inside(to)?;
+        let inside = self.inside(to, Last::Kept)?;
         let failed = |source| RootError::Copy {
             from: from.to_owned(),
             to: to.to_owned(),
@@ -140,7 +160,9 @@ impl Root {
         if inside.symlink_metadata().is_ok() {
             return Err(RootError::Exists { to: to.to_owned() });
         }
-        make_parents(self.path(), &inside).map_err(failed)?;
+        if let Some(parent) = inside.parent() {
+            make_directories(self.path(), parent).map_err(failed)?;
+        }
         fs::copy(from, &inside).map_err(failed)?;
         copy_attributes(from, &inside).map_err(failed)?;
         match mode {
@@ -149,6 +171,24 @@ impl Root {
             }
             None => Ok(()),
         }
+    }
+
+    /// Copies a symbolic link; what is neither that nor a file stays behind.
+    fn copy_special(&self, from: &Path, to: &Path, kind: fs::FileType) -> Result<(), RootError> {
+        if kind.is_symlink() {
+            let target = fs::read_link(from).map_err(|source| RootError::Copy {
+                from: from.to_owned(),
+                to: to.to_owned(),
+                source,
+            })?;
+            return self.link(to, &target);
+        }
+        let what = match kind.is_socket() {
+            true => "socket",
+            false => "special file",
+        };
+        output::warn(&format!("{what} {} is left out", from.display()));
+        Ok(())
     }
 }
 
@@ -161,55 +201,16 @@ fn parse_mode(mode: &str) -> Result<u32, RootError> {
     }
 }
 
-/// Makes the directories above `path` and below `root`, with mode 0755 whatever the umask is.
-fn make_parents(root: &Path, path: &Path) -> io::Result<()> {
-    let Some(parent) = path.parent() else {
-        return Ok(());
-    };
-    if parent == root || parent.is_dir() {
+/// Makes `path` and the directories between it and `root`, with mode 0755 whatever the umask is.
+fn make_directories(root: &Path, path: &Path) -> io::Result<()> {
+    if path == root || path.is_dir() {
         return Ok(());
     }
-    make_parents(root, parent)?;
-    fs::create_dir(parent)?;
-    fs::set_permissions(parent, Permissions::from_mode(0o755))
-}
-
-/// Copies a directory into one that may be there already; an error comes with the file it is about.
-fn copy_directory(from: &Path, to: &Path) -> Result<(), (PathBuf, io::Error)> {
-    let failed = |source| (from.to_owned(), source);
-    fs::create_dir_all(to).map_err(failed)?;
-    for entry in fs::read_dir(from).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let (from, to) = (entry.path(), to.join(entry.file_name()));
-        let kind = entry.file_type().map_err(failed)?;
-        if kind.is_dir() {
-            copy_directory(&from, &to)?;
-        } else {
-            copy_leaf(&from, &to, kind).map_err(|source| (from, source))?;
-        }
+    if let Some(parent) = path.parent() {
+        make_directories(root, parent)?;
     }
-    let permissions = fs::metadata(from).map_err(failed)?.permissions();
-    fs::set_permissions(to, permissions).map_err(failed)?;
-    copy_attributes(from, to).map_err(failed)
-}
-
-fn copy_leaf(from: &Path, to: &Path, kind: fs::FileType) -> io::Result<()> {
-    if kind.is_symlink() {
-        return symlink(fs::read_link(from)?, to);
-    }
-    if kind.is_file() {
-        if to.symlink_metadata().is_ok() {
-            return Err(io::ErrorKind::AlreadyExists.into());
-        }
-        fs::copy(from, to)?;
-        return copy_attributes(from, to);
-    }
-    let what = match kind.is_socket() {
-        true => "socket",
-        false => "special file",
-    };
-    output::warn(&format!("{what} {} is left out", from.display()));
-    Ok(())
+    fs::create_dir(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o755))
 }
 
 /// Extended attributes are not lost here: what becomes of them is up to the packer.

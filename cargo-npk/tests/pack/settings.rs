@@ -1,7 +1,8 @@
 //! What Cargo.toml and the command line say.
 
 use std::fs::{self, File};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Command;
 
 use northstar_npk::Package;
 use northstar_npk::key::{PublicKey, SecretKey};
@@ -195,4 +196,57 @@ fn a_workspace_has_several_crates() {
     assert!(inside.stdout.ends_with(b"b-0.1.0.npk\n"), "{inside:?}");
     assert!(this.refused(&[]).contains("--package"));
     assert!(this.refused(&["--package", "c"]).contains("no crate c"));
+}
+
+/// The links of the content are those of a machine to be, not of this one.
+#[test]
+fn links_of_the_root_do_not_lead_out_of_the_image() {
+    let this = Crate::new(&format!(
+        "{INLINE}libs = true\nroot = \"root\"\n\
+         assets = [{{ source = \"a\", target = \"/out/a\" }}, \
+         {{ source = \"data\", target = \"/out\" }}]\n"
+    ));
+    this.write("a", "a\n");
+    this.write("data/b", "b\n");
+    this.write("data/sub/c", "c\n");
+    let outside = this.path("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::create_dir(this.path("root")).unwrap();
+    symlink(&outside, this.path("root/out")).unwrap();
+    symlink("/usr/lib", this.path("root/lib")).unwrap();
+
+    let npk = this.packs(&[]);
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    let entries = list(&npk);
+    for name in ["a", "b", "sub/c"] {
+        let path = outside.join(name);
+        assert!(find(&entries, path.to_str().unwrap()).is_some(), "{name}");
+    }
+    assert!(find(&entries, "/usr/lib/libc.so.6").is_some());
+    assert_eq!(start(&this, &npk, "/bin/greet"), "hello from greet\n");
+}
+
+#[test]
+fn the_umask_does_not_matter() {
+    let this = Crate::new(&format!(
+        "{INLINE}assets = [{{ source = \"data\", target = \"/srv/www/data\" }}]\n"
+    ));
+    this.write("data/a", "a\n");
+    let (npk, _) = this.packs_with_warnings(&["--out", "one.npk"]);
+    let command = this.command(&["--out", "two.npk"]);
+    let mut strict = Command::new("sh");
+    strict
+        .args(["-c", "umask 077; exec \"$@\"", "sh"])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .current_dir(this.path(""));
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => strict.env(name, value),
+            None => strict.env_remove(name),
+        };
+    }
+    let output = strict.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(fs::read(npk).unwrap() == fs::read(this.path("two.npk")).unwrap());
 }
