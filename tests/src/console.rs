@@ -6,6 +6,7 @@ use std::{
     io::{BufRead, BufReader, Write},
     os::unix::net::UnixStream,
     path::Path,
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -40,6 +41,18 @@ impl Console {
         console.send(&json!({"connect": {"version": "0.9.2", "subscribe_notifications": true}}));
         assert_eq!(console.receive(), json!({"connect_ack": null}));
         console
+    }
+
+    /// Waits longer than usual for whatever comes next.
+    ///
+    /// # Panics
+    /// If the limit is zero.
+    #[must_use]
+    pub fn patient(self, limit: Duration) -> Self {
+        self.writer
+            .set_read_timeout(Some(limit))
+            .expect("a socket takes a timeout");
+        self
     }
 
     /// Sends a request and returns what stands in `response`.
