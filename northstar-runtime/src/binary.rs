@@ -25,7 +25,7 @@ use std::{
     io,
     os::{
         fd::{AsFd, OwnedFd},
-        unix::ffi::OsStringExt,
+        unix::{ffi::OsStringExt, fs::FileExt},
     },
 };
 
@@ -126,15 +126,50 @@ fn drop_inherited_capabilities() -> Result<(), Errno> {
 
 fn copy(program: &File) -> Result<OwnedFd, BinaryError> {
     let copy = memfd::create(NAME, Content::Program).map_err(refused)?;
-    loop {
-        match rustix::fs::sendfile(&copy, program, None, CHUNK) {
+    let mut rest = loaded(program).unwrap_or(u64::MAX);
+    while rest > 0 {
+        let count = usize::try_from(rest).unwrap_or(CHUNK).min(CHUNK);
+        match rustix::fs::sendfile(&copy, program, None, count) {
             Ok(0) => break,
-            Ok(_) | Err(Errno::INTR) => {}
+            Ok(count) => rest = rest.saturating_sub(u64::try_from(count).unwrap_or(u64::MAX)),
+            Err(Errno::INTR) => {}
             Err(error) => return Err(BinaryError::Copy(error.into())),
         }
     }
     memfd::seal(copy.as_fd()).map_err(BinaryError::Memory)?;
     Ok(copy)
+}
+
+/// How much of the file is needed to execute it, up to the end of its last segment (elf(5)): sections for debuggers, several
+/// times as large, come behind. `None`: all of it, because it is of another kind than expected.
+fn loaded(program: &File) -> Option<u64> {
+    /// 64 bits, least significant byte first.
+    const KIND: &[u8] = b"\x7fELF\x02\x01";
+    const HEADER: usize = 64;
+    const SEGMENT: usize = 56;
+    let mut header = [0; HEADER];
+    program.read_exact_at(&mut header, 0).ok()?;
+    let table = number(&header, 32)?;
+    let size = u16::from_le_bytes(*header.get(54..)?.first_chunk()?);
+    let count = u16::from_le_bytes(*header.get(56..)?.first_chunk()?);
+    if !header.starts_with(KIND) || usize::from(size) != SEGMENT {
+        return None;
+    }
+    let mut segments = vec![0; usize::from(count).checked_mul(SEGMENT)?];
+    program.read_exact_at(&mut segments, table).ok()?;
+    let end_of_table = table.checked_add(u64::try_from(segments.len()).ok()?)?;
+    let ends = segments
+        .chunks_exact(SEGMENT)
+        .map(|segment| number(segment, 8)?.checked_add(number(segment, 32)?));
+    ends.chain([Some(end_of_table)])
+        .collect::<Option<Vec<_>>>()?
+        .into_iter()
+        .max()
+}
+
+fn number(bytes: &[u8], at: usize) -> Option<u64> {
+    let bytes = bytes.get(at..)?.first_chunk()?;
+    Some(u64::from_le_bytes(*bytes))
 }
 
 /// EACCES of memfd_create(2) has one reason: see `vm.memfd_noexec` in the kernel's `admin-guide/sysctl/vm.rst`.
@@ -170,20 +205,57 @@ mod tests {
     use super::*;
 
     #[test]
-    fn copy_has_all_bytes_of_the_program_and_is_sealed() {
+    fn copy_has_all_bytes_that_are_loaded_and_is_sealed() {
         let program = File::open(OWN_PROGRAM).unwrap();
         assert!(!is_sealed(&program));
         let copy = File::from(copy(&program).unwrap());
         assert!(is_sealed(&copy));
-        let mut content = [Vec::new(), Vec::new()];
-        for (mut file, content) in [copy, File::open(OWN_PROGRAM).unwrap()]
-            .into_iter()
-            .zip(&mut content)
-        {
-            io::Seek::rewind(&mut file).unwrap();
-            io::Read::read_to_end(&mut file, content).unwrap();
+        let mut copied = Vec::new();
+        io::Seek::rewind(&mut &copy).unwrap();
+        io::Read::read_to_end(&mut &copy, &mut copied).unwrap();
+        let whole = std::fs::read(OWN_PROGRAM).unwrap();
+        assert!(whole.starts_with(&copied));
+        assert_eq!(loaded(&program), Some(copied.len().try_into().unwrap()));
+        // The kernel's list of what it has mapped is the other opinion: file offset and length of each line.
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let own = std::fs::read_link(OWN_PROGRAM).unwrap();
+        let own = maps
+            .lines()
+            .filter(|line| line.ends_with(own.to_str().unwrap()));
+        let places = own.map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let (start, end) = words[0].split_once('-').unwrap();
+            let hex = |word| usize::from_str_radix(word, 16).unwrap();
+            (hex(words[2]), hex(end) - hex(start))
+        });
+        // Whoever prints a backtrace maps the whole file once more.
+        let places = places.filter(|(_, length)| *length < whole.len());
+        let ends = places.map(|(offset, length)| offset + length);
+        let end = ends.max().unwrap();
+        // Whole pages, of 64 KiB at most.
+        assert!(
+            (copied.len()..copied.len() + 0x1_0000).contains(&end),
+            "{end}"
+        );
+    }
+
+    #[test]
+    fn what_is_no_program_of_this_kind_is_copied_whole() {
+        let content = |bytes: &[u8]| {
+            let file = memfd::sealed("test", bytes, Content::Data).unwrap();
+            loaded(&File::from(file))
+        };
+        let mut header = [0; 64];
+        header[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        header[54] = 56;
+        assert_eq!(content(&header), Some(0));
+        // Another class, another order of bytes, another table, a table that is not there, and no header at all.
+        for (at, value) in [(4, 1), (5, 2), (54, 57), (56, 2)] {
+            let mut other = header;
+            other[at] = value;
+            assert_eq!(content(&other), None, "{at}");
         }
-        assert!(content[0] == content[1]);
+        assert_eq!(content(b"#!/bin/sh\n"), None);
     }
 
     #[test]
