@@ -217,7 +217,7 @@ mod tests {
         for distance in [
             1, 2, 2047, 2048, 2049, 16383, 16384, 16385, 32767, 32768, 32769, 49151,
         ] {
-            for length in (4..40).chain([263, 264, 265, 300, 520, 1000]) {
+            for length in (4..12).chain([31, 32, 33, 34, 35, 263, 264, 265, 520]) {
                 let length = length.min(distance);
                 let repeated = &noise[..length];
                 let tail = &noise[50_000..50_000 + length % 6];
