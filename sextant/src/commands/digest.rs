@@ -1,9 +1,10 @@
 //! `digest`.
 
-use std::fs;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use northstar_npk::sign;
 
 use super::open;
@@ -25,12 +26,27 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> anyhow::Result<()> {
-    let bytes = sign::signed_bytes(&open(&arguments.npk)?)
+    let file = open(&arguments.npk)?;
+    let bytes = sign::signed_bytes(&file)
         .with_context(|| format!("failed to hash {}", arguments.npk.display()))?;
     match &arguments.out {
         Some(out) => {
+            ensure!(
+                !is_same(&file, out),
+                "{} is the package itself",
+                out.display()
+            );
             fs::write(out, bytes).with_context(|| format!("failed to write {}", out.display()))
         }
         None => output.bytes(&bytes),
+    }
+}
+
+/// Whether `path` leads to `file`, by whatever name.
+fn is_same(file: &File, path: &Path) -> bool {
+    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(file), Ok(path)) => identity(file) == identity(path),
+        _ => false,
     }
 }

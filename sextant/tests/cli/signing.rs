@@ -56,6 +56,19 @@ fn signing_later_gives_the_package_that_signing_at_once_gives() {
     assert!(read("at-once.npk") == read("unsigned.npk"));
 }
 
+/// What is to be signed does not take the place of what it stands for.
+#[test]
+fn a_digest_does_not_overwrite_its_package() {
+    let sextant = unsigned();
+    std::os::unix::fs::symlink("unsigned.npk", sextant.path("link")).unwrap();
+    let before = fs::read(sextant.path("unsigned.npk")).unwrap();
+    for out in ["unsigned.npk", "./unsigned.npk", "link"] {
+        let reason = sextant.refused(&["digest", "unsigned.npk", "--out", out]);
+        assert!(reason.contains("is the package itself"), "{reason}");
+        assert!(fs::read(sextant.path("unsigned.npk")).unwrap() == before);
+    }
+}
+
 #[test]
 fn sign_and_resign_are_not_taken_for_each_other() {
     let sextant = unsigned();
