@@ -85,7 +85,7 @@ pub struct Escaped<T>(pub T);
 impl<T: Display> Display for Escaped<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for character in self.0.to_string().chars() {
-            if character.is_control() {
+            if character.is_control() || is_direction(character) {
                 write!(f, "{}", character.escape_default())?;
             } else {
                 write!(f, "{character}")?;
@@ -93,6 +93,15 @@ impl<T: Display> Display for Escaped<T> {
         }
         Ok(())
     }
+}
+
+/// Whether a character changes in which order a terminal shows others: a name may seem to be another one
+/// with it (<https://www.unicode.org/reports/tr9/>, 2).
+fn is_direction(character: char) -> bool {
+    matches!(
+        character,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
 }
 
 /// An error with its causes, in one line.
@@ -117,4 +126,22 @@ pub fn report(error: &anyhow::Error) {
 /// Prints a warning on standard error.
 pub fn warn(warning: &impl Display) {
     let _ = writeln!(io::stderr(), "warning: {}", Escaped(warning));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_others_does_nothing_to_a_terminal() {
+        for (text, shown) in [
+            ("a b/ä", "a b/ä"),
+            ("a\x1b[2J\nb", "a\\u{1b}[2J\\nb"),
+            ("\u{9b}2J\u{7f}", "\\u{9b}2J\\u{7f}"),
+            ("a\u{202e}gpj.sh", "a\\u{202e}gpj.sh"),
+            ("\u{2066}\u{200f}", "\\u{2066}\\u{200f}"),
+        ] {
+            assert_eq!(Escaped(text).to_string(), shown);
+        }
+    }
 }
