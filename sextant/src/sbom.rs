@@ -12,6 +12,7 @@
 //!     sha256: 6e0c…            # of that file, 64 hexadecimal digits
 //! ```
 
+mod document;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,8 @@ use northstar_npk::squashfs::{self, SquashfsError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
+
+use self::document::{Document, List};
 
 /// Key in the manifest's `custom` section.
 pub const KEY: &str = "sbom";
@@ -141,6 +144,16 @@ pub enum SbomError {
         /// What it is.
         found: String,
     },
+    /// The file in the image is of another format or version.
+    #[error("{} is {found}, and not {expected} as in `custom.{KEY}`", path.display())]
+    Kind {
+        /// The file.
+        path: PathBuf,
+        /// Format and version as the manifest says.
+        expected: String,
+        /// What they are.
+        found: String,
+    },
     /// The image cannot be read.
     #[error(transparent)]
     Image(#[from] SquashfsError),
@@ -200,8 +213,8 @@ impl Sbom {
         if bytes.len() as u64 > LIMIT {
             return Err(SbomError::TooLarge);
         }
-        let json: Value = serde_json::from_slice(&bytes).map_err(SbomError::Json)?;
-        let (format, version, components) = recognise(&json)?;
+        let document = Document::read(&bytes)?;
+        let (format, version, components) = recognise(&document)?;
         Ok(Sbom {
             bytes,
             format,
@@ -260,7 +273,15 @@ impl Sbom {
                 found: sha256,
             });
         }
-        Sbom::parse(bytes).map(Some)
+        let sbom = Sbom::parse(bytes)?;
+        if (sbom.format, &sbom.version) != (record.format, &record.version) {
+            return Err(SbomError::Kind {
+                found: format!("{} {}", sbom.format, sbom.version),
+                expected: format!("{} {}", record.format, record.version),
+                path: record.path,
+            });
+        }
+        Ok(Some(sbom))
     }
 }
 
@@ -282,29 +303,28 @@ impl Record {
 }
 
 /// Format, version and number of components.
-fn recognise(json: &Value) -> Result<(Format, String, usize), SbomError> {
-    let text = |field: &str| json.get(field).and_then(Value::as_str);
-    if text("bomFormat") == Some("CycloneDX") {
-        let version = text("specVersion").unwrap_or_default();
+fn recognise(document: &Document) -> Result<(Format, String, usize), SbomError> {
+    if document.bom_format.is("CycloneDX") {
+        let version = document.spec_version.text().unwrap_or_default();
         known(Format::CycloneDx, version, &[CYCLONE_DX])?;
-        let count = count(json, "components", Format::CycloneDx, version, |_| true)?;
-        return Ok((Format::CycloneDx, version.to_owned(), count));
+        let list = &document.components;
+        let count = count(list, "components", Format::CycloneDx, version)?;
+        return Ok((Format::CycloneDx, version.to_owned(), count.all));
     }
-    if let Some(version) = text("spdxVersion") {
+    if let Some(version) = document.spdx_version.text() {
         let version = version.strip_prefix("SPDX-").unwrap_or(version);
         known(Format::Spdx, version, &[SPDX_2, SPDX_3])?;
-        let count = count(json, "packages", Format::Spdx, version, |_| true)?;
-        return Ok((Format::Spdx, version.to_owned(), count));
+        let count = count(&document.packages, "packages", Format::Spdx, version)?;
+        return Ok((Format::Spdx, version.to_owned(), count.all));
     }
     // https://spdx.github.io/spdx-spec/v3.0.1/serializations/
-    let context = text("@context").and_then(|url| url.strip_prefix("https://spdx.org/rdf/"));
+    let context = document.context.text();
+    let context = context.and_then(|url| url.strip_prefix("https://spdx.org/rdf/"));
     let version = context.and_then(|rest| rest.strip_suffix("/spdx-context.jsonld"));
     let version = version.ok_or(SbomError::Format)?;
     known(Format::Spdx, version, &[SPDX_2, SPDX_3])?;
-    let is_package =
-        |element: &Value| element.get("type").and_then(Value::as_str) == Some("software_Package");
-    let count = count(json, "@graph", Format::Spdx, version, is_package)?;
-    Ok((Format::Spdx, version.to_owned(), count))
+    let count = count(&document.graph, "@graph", Format::Spdx, version)?;
+    Ok((Format::Spdx, version.to_owned(), count.packages))
 }
 
 fn known(format: Format, version: &str, known: &[&[&'static str]]) -> Result<(), SbomError> {
@@ -319,18 +339,17 @@ fn known(format: Format, version: &str, known: &[&[&'static str]]) -> Result<(),
     }
 }
 
-/// The entries of a list that are to be counted; a list that is not there is empty.
+/// How many entries a list has; one that is not there is empty.
 fn count(
-    json: &Value,
+    list: &List,
     field: &'static str,
     format: Format,
     version: &str,
-    is_counted: impl Fn(&Value) -> bool,
-) -> Result<usize, SbomError> {
-    match json.get(field) {
-        None => Ok(0),
-        Some(Value::Array(list)) => Ok(list.iter().filter(|entry| is_counted(entry)).count()),
-        Some(_) => Err(SbomError::NotAList {
+) -> Result<document::Count, SbomError> {
+    match list {
+        List::Absent => Ok(document::Count::default()),
+        List::Entries(count) => Ok(*count),
+        List::Other => Err(SbomError::NotAList {
             format,
             version: version.to_owned(),
             field,

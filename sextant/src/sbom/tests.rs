@@ -85,7 +85,55 @@ fn other_documents_are_refused() {
     let large = vec![b' '; LIMIT as usize + 1];
     assert!(matches!(Sbom::parse(large), Err(SbomError::TooLarge)));
     let deep = [vec![b'['; 100_000], vec![b']'; 100_000]].concat();
+    assert!(matches!(Sbom::parse(deep.clone()), Err(SbomError::Format)));
+    let deep = [b"{\"components\":".as_slice(), &deep, b"}"].concat();
     assert!(matches!(Sbom::parse(deep), Err(SbomError::Json(_))));
+}
+
+#[test]
+fn a_list_is_no_document_and_no_field_counts_twice() {
+    for (json, is_expected) in [
+        (
+            r#"["CycloneDX", "1.6"]"#,
+            (|error| matches!(error, SbomError::Format)) as fn(&SbomError) -> bool,
+        ),
+        (r#" {"spdxVersion": "SPDX-2.3"} {"#, |error| {
+            matches!(error, SbomError::Json(_))
+        }),
+        (
+            r#"{"bomFormat": "CycloneDX", "specVersion": "1.6", "specVersion": "1.5"}"#,
+            |error| matches!(error, SbomError::Json(_)),
+        ),
+    ] {
+        let error = Sbom::parse(json.into()).unwrap_err();
+        assert!(is_expected(&error), "{json}: {error}");
+    }
+    let not_text = b"{\"bomFormat\": \"\xff\"}";
+    assert!(matches!(
+        Sbom::parse(not_text.to_vec()),
+        Err(SbomError::Json(_))
+    ));
+}
+
+/// A few KiB of an image can stand for a bill of the full size.
+#[test]
+fn reading_takes_little_more_memory_than_the_document() {
+    let count = 1_000_000;
+    let text = format!(
+        r#"{{"bomFormat": "CycloneDX", "specVersion": "1.6", "components": [{}{{}}]}}"#,
+        r#"{"a":0},"#.repeat(count)
+    );
+    let peak = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.unwrap().trim().strip_suffix(" kB").unwrap();
+        kib.parse::<usize>().unwrap() * 1024
+    };
+    let before = peak();
+    let sbom = Sbom::parse(text.into_bytes()).unwrap();
+    assert_eq!(sbom.components, count + 1);
+    let used = peak() - before;
+    assert!(used < 128 << 20, "{used}");
 }
 
 #[test]

@@ -105,6 +105,11 @@ fn a_bill_of_materials_that_is_not_the_one_of_the_manifest_is_refused() {
     fs::write(sextant.path("other/sbom.cdx.json"), cyclone()).unwrap();
     pack(&manifest(&sha256));
     sextant.succeeds(&["verify", "b.npk", "--key", "test.pub"]);
+    // It is of another format or version.
+    for (right, wrong) in [("cyclonedx", "spdx"), ("'1.6'", "'1.5'")] {
+        pack(&manifest(&sha256).replace(right, wrong));
+        assert!(refused().contains("CycloneDX 1.6"));
+    }
     // Nobody says anything about a bill of materials.
     pack(&format!("{MANIFEST}custom: {{sbom: none}}\n"));
     sextant.succeeds(&["verify", "b.npk", "--key", "test.pub"]);
