@@ -174,13 +174,14 @@ fn opening_checks_the_block_below_the_root_hash() {
             true => subject.squashfs.clone(),
             false => subject.tree.start..subject.tree.start + 4096,
         };
-        let accepted = subject.accepted(&bits(top), |file, bit| {
-            match Package::open(file, Some(&key)) {
+        // One bit of each byte: all of them are tried above, against the whole verification.
+        let tried: Vec<u64> = top.map(|byte| byte * 8 + byte % 8).collect();
+        let accepted =
+            subject.accepted(&tried, |file, bit| match Package::open(file, Some(&key)) {
                 Ok(_) => true,
                 Err(OpenError::Verity(VerityError::Root)) => false,
                 Err(error) => panic!("bit {bit}: {error:?}"),
-            }
-        });
+            });
         assert_eq!(accepted, BTreeSet::new(), "{content}");
     }
 }
