@@ -90,7 +90,6 @@ fn with(
         measure.summary.p99,
         connections.load(Ordering::Relaxed),
     );
-    // A new client gets in again when they are gone.
     site.stop()?;
     Ok(measure)
 }

@@ -24,6 +24,9 @@ const RUNS: usize = 5;
 /// No client is slowed down here.
 const OPTIONS: &str = "options = { max_requests_per_sec = 1000000000 }";
 
+/// The request with a number.
+type Ask<'a> = &'a dyn Fn(usize) -> String;
+
 pub fn measure(arguments: &Arguments) -> Result<Vec<Measure>> {
     let setup = Setup {
         options: OPTIONS,
@@ -36,7 +39,7 @@ pub fn measure(arguments: &Arguments) -> Result<Vec<Measure>> {
         format!("{{\"inspect\":{{\"container\":\"{container}\"}}}}")
     };
     let list = |_: usize| "\"list\"".to_owned();
-    let runs: [(&str, bool, &dyn Fn(usize) -> String); 4] = [
+    let runs: [(&str, bool, Ask<'_>); 4] = [
         ("list", true, &list),
         ("list, in order", false, &list),
         ("inspect", true, &inspect),
@@ -60,7 +63,7 @@ pub fn measure(arguments: &Arguments) -> Result<Vec<Measure>> {
 }
 
 /// Requests as they go over the wire, some at a time.
-fn lines(count: usize, ids: bool, request: &dyn Fn(usize) -> String) -> Vec<String> {
+fn lines(count: usize, ids: bool, request: Ask<'_>) -> Vec<String> {
     let numbers: Vec<usize> = (0..count).collect();
     let batch = |numbers: &[usize]| {
         numbers.iter().fold(String::new(), |mut batch, number| {

@@ -114,8 +114,14 @@ impl Site {
 
     /// Ends the daemon.
     pub fn stop(mut self) -> Result<()> {
-        wire::unix(&self.socket(), wire::CONNECT)?.ask(b"{\"request\":\"shutdown\"}\n")?;
         let begin = Instant::now();
+        let ask =
+            || wire::unix(&self.socket(), wire::CONNECT)?.ask(b"{\"request\":\"shutdown\"}\n");
+        // One that had no descriptors left needs a moment to have some again.
+        while let Err(error) = ask() {
+            ensure!(begin.elapsed() < LIMIT, "no answer: {error}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
         while begin.elapsed() < LIMIT {
             if let Some(status) = self.child.try_wait()? {
                 ensure!(status.success(), "the daemon ended: {status}");
