@@ -259,6 +259,19 @@ fn newest_matching_resource_is_used() {
 }
 
 #[test]
+fn writable_resource_stops_the_start() {
+    let site = Site::new();
+    site.pack(&Package::resource("message", "0.0.1", "text", "hello"));
+    site.pack(&Package::app("app", &["cat", "/res/text"]).mount(
+        "/res",
+        "{type: resource, name: message, version: '*', dir: /, options: rw}",
+    ));
+    let daemon = site.start();
+    assert!(start_failure(&daemon, "app:0.0.1").contains("/res"));
+    daemon.stop();
+}
+
+#[test]
 fn resource_directory_never_leads_out() {
     // A link as the last component, a link on the way, and a directory that only the host has.
     for directory in ["/escape", "/up/etc", "/etc"] {

@@ -33,6 +33,12 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A resource is asked for with `rw`.
+    #[error("resource for {} cannot be writable: remove rw from its options", target.display())]
+    WritableResource {
+        /// The mount point in the container.
+        target: PathBuf,
+    },
     /// A supplementary group does not exist on the host.
     #[error("group {name} does not exist")]
     UnknownGroup {

@@ -110,6 +110,12 @@ fn plan(
         Mount::Persist => DATA,
         Mount::Sockets => SHOWN,
         Mount::Bind { options, .. } => bind(options),
+        // No flag makes an image writable: better no container than one that finds out later.
+        Mount::Resource { options, .. } if options.rw => {
+            return Err(Error::WritableResource {
+                target: target.to_owned(),
+            });
+        }
         Mount::Resource { options, .. } => MountFlags {
             noexec: options.noexec,
             ..IMAGE
