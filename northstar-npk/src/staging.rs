@@ -16,7 +16,13 @@ pub(crate) struct Staging {
 }
 
 impl Staging {
+    /// Only a regular file may be there already: whoever names a device, such as `/dev/null`, does not
+    /// want it replaced.
     pub(crate) fn new(destination: PathBuf) -> io::Result<Staging> {
+        if fs::metadata(&destination).is_ok_and(|metadata| !metadata.is_file()) {
+            let message = "it is there already and not a regular file";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
+        }
         // As any new file: the umask decides who may read a package.
         let file = tempfile::Builder::new()
             .prefix(".pack-")

@@ -5,7 +5,9 @@
 mod common;
 
 use std::fs::{self, File};
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::io;
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -603,6 +605,28 @@ fn progress_reaches_the_end_of_every_stage_in_order() {
         assert!(last.total == 0 || last.done == last.total, "{last:?}");
         assert!(last.done > 0, "{last:?}");
     }
+}
+
+/// As root, `/dev/null` would be gone for all of the machine.
+#[test]
+fn only_regular_files_are_replaced() {
+    let workshop = Workshop::new();
+    let manifest = manifest(MOUNTS);
+    let special = workshop.path("special");
+    let _listener = UnixListener::bind(&special).unwrap();
+    let link = workshop.path("link");
+    symlink("special", &link).unwrap();
+    for out in [&special, &link] {
+        let error = pack(&options(&workshop, &manifest), out).unwrap_err();
+        assert!(
+            matches!(&error, PackError::Write { path, source }
+                if path == out && source.kind() == io::ErrorKind::AlreadyExists),
+            "{error:?}"
+        );
+    }
+    let kind = fs::metadata(&link).unwrap().file_type();
+    assert!(kind.is_socket());
+    assert_eq!(fs::read_dir(workshop.directory.path()).unwrap().count(), 2);
 }
 
 #[test]
