@@ -1,8 +1,10 @@
 //! Packing, as `sextant pack` and `cargo npk pack` do it.
 
+use std::env;
+use std::fs::File;
+use std::io::Read;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::{env, fs};
 
 use anyhow::{Context, bail, ensure};
 use northstar_manifest::Manifest;
@@ -166,14 +168,18 @@ impl Job<'_> {
 /// It cannot be read, or is not valid.
 pub fn read_manifest(path: &Path) -> anyhow::Result<Manifest> {
     let context = || format!("failed to read manifest {}", path.display());
-    let size = fs::metadata(path).with_context(context)?.len();
+    let file = File::open(path).with_context(context)?;
+    // Not every file says how large it is.
+    let mut bytes = Vec::new();
+    file.take(limits::MANIFEST as u64 + 1)
+        .read_to_end(&mut bytes)
+        .with_context(context)?;
     ensure!(
-        size <= limits::MANIFEST as u64,
+        bytes.len() <= limits::MANIFEST,
         "manifest {} is larger than {} bytes",
         path.display(),
         limits::MANIFEST
     );
-    let bytes = fs::read(path).with_context(context)?;
     Manifest::from_yaml(&bytes).with_context(|| format!("invalid manifest {}", path.display()))
 }
 

@@ -1,7 +1,8 @@
 //! Packing.
 
 use std::fs::{self, File};
-use std::process::Command;
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use northstar_npk::Package;
 use northstar_npk::key::PublicKey;
@@ -52,6 +53,33 @@ fn without_a_root_there_are_just_the_mount_points() {
         .collect();
     assert_eq!(directories, ["/", "/dev", "/proc"]);
     assert!(files.iter().all(|file| file["type"] != "file"));
+}
+
+/// A pipe does not say how much comes out of it.
+#[test]
+fn a_manifest_may_come_through_a_pipe() {
+    let sextant = Sextant::new();
+    let pack = |manifest: &str| {
+        let pack = ["pack", "-m", "/dev/stdin", "-r", "root", "-o", "a.npk"];
+        let mut child = sextant
+            .command(&pack)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // What is too large is not read to the end.
+        let _ = child.stdin.take().unwrap().write_all(manifest.as_bytes());
+        child.wait_with_output().unwrap()
+    };
+    let output = pack(MANIFEST);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let output = pack(&format!("{MANIFEST}# {}\n", "x".repeat(66_000)));
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let reason = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        reason.contains("/dev/stdin is larger than 65536 bytes"),
+        "{reason}"
+    );
 }
 
 #[test]
