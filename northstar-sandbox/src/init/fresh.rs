@@ -1,14 +1,17 @@
 //! Runs in init, after fork. Mount points inside file systems that init itself made for this
 //! container. Nothing is ever created anywhere else, above all not inside an image.
 
+use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path};
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Uid};
 use rustix::io::Errno;
 
 /// Creates the mount point `path` in a fresh file system: directories on the way, and at the end
 /// what `source` can be mounted on. They belong to `owner`, user and group.
+///
+/// ENOENT when something else is mounted on the way: that is not a fresh file system.
 pub(super) fn create(
     root: &OwnedFd,
     path: &Path,
@@ -51,9 +54,19 @@ fn create_inside(root: &OwnedFd, path: &Path, kind: FileType, owner: u32) -> Res
             Err(error) => return Err(error),
         }
         if !last {
-            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            directory = rustix::fs::openat(&directory, name, flags, Mode::empty())?;
+            directory = enter(&directory, name)?;
         }
     }
     Ok(())
+}
+
+/// Opens a directory of the same file system. A mount on it may be one of the host that init, as its
+/// user 0, could create anything in.
+fn enter(directory: &OwnedFd, name: &OsStr) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS;
+    match rustix::fs::openat2(directory, name, flags, Mode::empty(), resolve) {
+        Err(Errno::XDEV) => Err(Errno::NOENT),
+        other => other,
+    }
 }

@@ -198,7 +198,9 @@ impl<'a> Builder<'a> {
             MountKind::Proc { masked } | MountKind::Sysfs { masked } => {
                 self.mask(&source, masked, &plan.target)
             }
-            MountKind::Dev => self.furnish_dev(&source).at_detail(Step::Mount, detail()),
+            MountKind::Dev => self
+                .furnish_dev(&source, &plan.target)
+                .at_detail(Step::Mount, detail()),
             MountKind::Attach(_) | MountKind::Tmpfs { .. } => Ok(()),
         }?;
         if plan.kind.is_fresh() {
@@ -308,11 +310,16 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn furnish_dev(&mut self, root: &OwnedFd) -> Result<(), Errno> {
+    fn furnish_dev(&mut self, root: &OwnedFd, at: &Path) -> Result<(), Errno> {
         for (name, source, flags) in dev::mounts(self.user)? {
             let flags_open = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let target = rustix::fs::openat(root, name, flags_open, Mode::empty())?;
             self.attach(&source, &target, flags, false)?;
+            // Nothing can be created in the other one, terminals.
+            self.fresh.push(Fresh {
+                target: at.join(name),
+                root: source,
+            });
         }
         Ok(())
     }

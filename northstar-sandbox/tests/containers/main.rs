@@ -91,6 +91,7 @@ tests! {
         sysfs_is_masked_and_read_only
         tmpfs_is_as_planned
         mount_points_are_created_in_fresh_file_systems_only
+        fresh_file_system_ends_at_what_is_attached_inside
         recursive_bind_brings_submounts_under_its_flags
         shared_source_becomes_private
         image_proc_cannot_redirect_the_label;

@@ -343,6 +343,34 @@ pub fn mount_points_are_created_in_fresh_file_systems_only(world: &World) {
     assert!(fs::read_dir(directory.path()).unwrap().next().is_none());
 }
 
+/// What is attached inside a fresh file system is not fresh, and neither is anything below it.
+pub fn fresh_file_system_ends_at_what_is_attached_inside(world: &World) {
+    for place in ["/tmp/data", "/tmp/a/data", "/dev/data", "/dev/shm/data"] {
+        for below in ["new", "new/deep"] {
+            let directory = tempfile::tempdir().unwrap();
+            let source = clone(directory.path(), MountFlags::default());
+            let target = format!("{place}/{below}");
+            let mut arm = world.arm_plan();
+            arm.mounts
+                .push(planned(place, ATTACH, MountFlags::default()));
+            arm.mounts.push(planned(&target, tmpfs(), CLOSED));
+            let Err(error) = world.try_arm(&arm, &[source.as_fd()]) else {
+                panic!("armed with {target}")
+            };
+            assert_eq!(error, StepError::new(Step::Mount, ENOENT, target));
+            assert!(fs::read_dir(directory.path()).unwrap().next().is_none());
+        }
+    }
+    // Both shared memory and a tmpfs inside another are.
+    let mut arm = world.arm_plan();
+    arm.mounts.push(planned("/dev/shm/mine", tmpfs(), CLOSED));
+    arm.mounts.push(planned("/tmp/inner", tmpfs(), CLOSED));
+    arm.mounts.push(planned("/tmp/inner/most", tmpfs(), CLOSED));
+    let plan = shell("stat -c '%a' /dev/shm/mine /tmp/inner/most");
+    let output = world.run_in(&arm, &[], &plan).unwrap().expect_success();
+    assert_eq!(output, "1777\n1777\n");
+}
+
 pub fn recursive_bind_brings_submounts_under_its_flags(world: &World) {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("sub")).unwrap();
