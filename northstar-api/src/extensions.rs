@@ -19,7 +19,7 @@ pub struct Extensions {
     /// Notifications carry numbers, and a client that reads too slowly is told what it missed.
     #[serde(skip_serializing_if = "is_false")]
     pub sequence: bool,
-    /// More notifications, typed errors, reasons of exits, the whole manifest, statistics.
+    /// More notifications, typed errors, reasons of exits, the whole manifest, statistics, what repositories are.
     #[serde(skip_serializing_if = "is_false")]
     pub details: bool,
     /// Which notifications to send. Without it: all.

@@ -20,6 +20,7 @@ mod golden;
 mod inspect;
 mod message;
 mod notification;
+mod repository;
 mod request;
 mod response;
 #[cfg(feature = "schema")]
@@ -36,6 +37,7 @@ pub use inspect::{ContainerStatistics, InspectData, ProcessData};
 pub use message::{Message, Progress, Unit};
 pub use northstar_manifest::{Container, InvalidContainer, InvalidName, Manifest, Name};
 pub use notification::{CGroupNotification, MemoryNotification, Notification};
+pub use repository::{RepositoryDetails, RepositoryIntegrity, RepositoryKind};
 pub use request::Request;
 pub use response::{CancelResult, ContainerResult, InspectResult, InstallResult, Response};
 #[cfg(feature = "schema")]

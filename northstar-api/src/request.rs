@@ -100,4 +100,6 @@ pub enum Request {
         #[serde(default)]
         containers: Vec<Container>,
     },
+    /// What the repositories are. Extension `details`; needs the permission `repositories`.
+    RepositoryDetails,
 }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Container, ContainerStatistics, Error, InspectData, RepositoryId, Request, Token,
-    VerificationResult,
+    Container, ContainerStatistics, Error, InspectData, RepositoryDetails, RepositoryId, Request,
+    Token, VerificationResult,
 };
 
 /// What the server answers, one for each request.
@@ -44,6 +44,8 @@ pub enum Response {
     Cancel(CancelResult),
     /// What containers use, sorted by name and version. Extension `details`.
     Statistics(Vec<ContainerStatistics>),
+    /// The repositories, in the order of `repositories`. Extension `details`.
+    RepositoryDetails(Vec<RepositoryDetails>),
     /// The request was not carried out at all. Only to clients that asked for extensions.
     Error(Error),
 }
@@ -67,6 +69,7 @@ impl Response {
             Response::Ident(_)
             | Response::List(_)
             | Response::Repositories(_)
+            | Response::RepositoryDetails(_)
             | Response::Shutdown
             | Response::Statistics(_)
             | Response::Token(_) => true,

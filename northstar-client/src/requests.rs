@@ -4,7 +4,8 @@ use std::path::Path;
 
 use northstar_api::{
     Container, ContainerResult, ContainerStatistics, Extension, InspectData, InspectResult,
-    InstallResult, Name, RepositoryId, Request, Response, Token, VerificationResult,
+    InstallResult, Name, RepositoryDetails, RepositoryId, Request, Response, Token,
+    VerificationResult,
 };
 use tokio::{fs::File, io::AsyncRead};
 
@@ -247,6 +248,24 @@ impl Client {
                 other => Err(unexpected(other)),
             },
         )
+        .await
+    }
+
+    /// What the repositories are. Needs the extension `details`.
+    ///
+    /// # Errors
+    ///
+    /// See [`RequestError`]; [`RequestError::NotGranted`] without the extension. A server that does not know the request
+    /// closes the connection.
+    pub async fn repository_details(&self) -> Result<Vec<RepositoryDetails>, RequestError> {
+        let extension = Extension::Details;
+        if !self.has(extension) {
+            return Err(RequestError::NotGranted { extension });
+        }
+        self.ask(Request::RepositoryDetails, |response| match response {
+            Response::RepositoryDetails(repositories) => Ok(repositories),
+            other => Err(unexpected(other)),
+        })
         .await
     }
 

@@ -14,7 +14,7 @@ pub fn permission(request: &Request) -> &'static str {
         Request::Kill { .. } => "kill",
         Request::List => "list",
         Request::Mount { .. } => "mount",
-        Request::Repositories => "repositories",
+        Request::Repositories | Request::RepositoryDetails => "repositories",
         Request::Shutdown => "shutdown",
         Request::Start {
             init,

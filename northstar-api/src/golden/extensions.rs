@@ -8,7 +8,8 @@ use super::{c, golden, golden_envelope};
 use crate::{
     CancelResult, Connect, ConnectAck, ConnectNack, ContainerResult, ContainerStatistics, Envelope,
     Error, Exit, ExitReason, ExitStatus, Extension, Extensions, Filter, Granted, Kind, Limits,
-    Message, Notification, ProcessData, Progress, Request, Response, Resume, Unit, codec,
+    Message, Notification, ProcessData, Progress, RepositoryDetails, RepositoryIntegrity,
+    RepositoryKind, Request, Response, Resume, Unit, codec,
 };
 
 fn connect(extensions: Option<Extensions>) -> Message {
@@ -261,6 +262,28 @@ fn requests_and_responses() {
     golden(
         Response::Statistics(vec![stopped, running]),
         r#"{"response":{"statistics":[{"container":$C,"mounted":false,"starts":0,"process":null},{"container":$C,"mounted":true,"starts":3,"process":{"pid":1,"uptime":2,"statistics":{"cpu":{"usage_us":3},"memory":{"peak":5,"usage":4},"pids":{"current":6}}}}]}}"#,
+    );
+}
+
+#[test]
+fn repositories_in_detail() {
+    golden(
+        Request::RepositoryDetails,
+        r#"{"request":"repository_details"}"#,
+    );
+    let details = |name: &str, kind, integrity| RepositoryDetails {
+        repository: name.to_owned(),
+        kind,
+        keyed: integrity != RepositoryIntegrity::None,
+        integrity,
+    };
+    golden(
+        Response::RepositoryDetails(vec![
+            details("a", RepositoryKind::Fs, RepositoryIntegrity::DmVerity),
+            details("b", RepositoryKind::Fs, RepositoryIntegrity::FullRead),
+            details("c", RepositoryKind::Mem, RepositoryIntegrity::None),
+        ]),
+        r#"{"response":{"repository_details":[{"repository":"a","type":"fs","keyed":true,"integrity":"dm-verity"},{"repository":"b","type":"fs","keyed":true,"integrity":"full-read"},{"repository":"c","type":"mem","keyed":false,"integrity":"none"}]}}"#,
     );
 }
 

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use futures::{StreamExt, future::join_all};
-use northstar_api::{Container, Error, Extension, Notification, Progress, Unit};
+use northstar_api::{
+    Container, Error, Extension, Notification, Progress, RepositoryDetails, RepositoryIntegrity,
+    RepositoryKind, Unit,
+};
 use tokio::time::timeout;
 
 use super::peer::{DEADLINE, Peer, connected, extended};
@@ -189,6 +192,34 @@ async fn without_the_extension_a_job_is_a_request() {
             extension: Extension::Details
         })
     ));
+    assert!(matches!(
+        client.repository_details().await,
+        Err(RequestError::NotGranted {
+            extension: Extension::Details
+        })
+    ));
+}
+
+#[tokio::test]
+async fn repositories_in_detail() {
+    let (client, mut peer) = extended(ALL).await;
+    let serve = async {
+        assert_eq!(
+            peer.line().await,
+            r#"{"id":1,"request":"repository_details"}"#
+        );
+        peer.say(r#"{"id":1,"response":{"repository_details":[{"repository":"r","type":"mem","keyed":false,"integrity":"none"}]}}"#).await;
+    };
+    let (repositories, ()) = tokio::join!(client.repository_details(), serve);
+    assert_eq!(
+        repositories.unwrap(),
+        [RepositoryDetails {
+            repository: "r".to_owned(),
+            kind: RepositoryKind::Mem,
+            keyed: false,
+            integrity: RepositoryIntegrity::None,
+        }]
+    );
 }
 
 #[tokio::test]

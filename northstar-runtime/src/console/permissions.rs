@@ -15,7 +15,7 @@ pub(super) fn required(request: &Request) -> Option<Permission> {
         Request::Kill { .. } => Permission::Kill,
         Request::List => Permission::List,
         Request::Mount { .. } => Permission::Mount,
-        Request::Repositories => Permission::Repositories,
+        Request::Repositories | Request::RepositoryDetails => Permission::Repositories,
         Request::Shutdown => Permission::Shutdown,
         Request::Start {
             init: None,
@@ -29,4 +29,24 @@ pub(super) fn required(request: &Request) -> Option<Permission> {
         Request::Umount { .. } => Permission::Umount,
         Request::Uninstall { .. } => Permission::Uninstall,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_extensions_ask_needs_the_permission_of_what_it_extends() {
+        for (request, permission) in [
+            (Request::RepositoryDetails, Permission::Repositories),
+            (
+                Request::Statistics {
+                    containers: Vec::new(),
+                },
+                Permission::Inspect,
+            ),
+        ] {
+            assert_eq!(required(&request), Some(permission), "{request:?}");
+        }
+    }
 }

@@ -232,7 +232,7 @@ impl<'s, R: AsyncRead + Unpin> Requests<'_, 's, R> {
         let agreed = self.session.agreed;
         let needs = match request {
             Request::Cancel { .. } if !agreed.jobs => "jobs",
-            Request::Statistics { .. } if !agreed.details => "details",
+            Request::Statistics { .. } | Request::RepositoryDetails if !agreed.details => "details",
             _ => return Ok(None),
         };
         if !agreed.extended {
@@ -262,7 +262,10 @@ impl<'s, R: AsyncRead + Unpin> Requests<'_, 's, R> {
                 Response::Install(InstallResult::Error { error })
             });
             let then = Then::End(End::Oversized { size });
-            let answer = Answer { response, then };
+            let answer = Answer {
+                content: response.into(),
+                then,
+            };
             return beside(running, session.answer(id, answer, memory)).await;
         }
         if let Some(response) = refusal {
@@ -311,7 +314,11 @@ impl<'s, R: AsyncRead + Unpin> Requests<'_, 's, R> {
                 let error = session.words.not_received(&repository, report(&broken));
                 let response = Response::Install(InstallResult::Error { error });
                 let then = Then::End(broken.into());
-                beside(running, session.answer(id, Answer { response, then }, None)).await
+                let answer = Answer {
+                    content: response.into(),
+                    then,
+                };
+                beside(running, session.answer(id, answer, None)).await
             }
         }
     }

@@ -4,14 +4,16 @@ use super::{
     Context,
     agreed::Agreed,
     connection::Client,
+    listed::identified,
     output::{Outbox, SendError},
     peer::Peer,
     permissions,
     requests::{End, MAX_CONTAINERS},
     token::{Parties, Verification},
-    translate::Words,
+    translate::{Words, repository},
 };
 use crate::supervisor::{Job, StartOverrides, Watcher};
+use bytes::Bytes;
 use northstar_api::{
     self as api, CancelResult, ContainerResult, Envelope, Message, Name, Request, Response, Token,
     Unit, VerificationResult,
@@ -45,8 +47,21 @@ pub(super) struct Session<'a> {
 
 /// The answer to one request, and what comes after it.
 pub(super) struct Answer {
-    pub response: Response,
+    pub content: Content,
     pub then: Then,
+}
+
+/// What an answer says.
+pub(super) enum Content {
+    Response(Response),
+    /// The line of it, as it is without an id.
+    Line(Bytes),
+}
+
+impl From<Response> for Content {
+    fn from(response: Response) -> Content {
+        Content::Response(response)
+    }
 }
 
 pub(super) enum Then {
@@ -59,7 +74,7 @@ pub(super) enum Then {
 impl From<Response> for Answer {
     fn from(response: Response) -> Answer {
         Answer {
-            response,
+            content: response.into(),
             then: Then::Continue,
         }
     }
@@ -126,8 +141,16 @@ impl<'a> Session<'a> {
         if let Some(id) = id {
             self.pending().remove(&id);
         }
-        let envelope = Envelope::new(id, answer.response);
-        self.outbox.send(envelope, memory).await?;
+        match answer.content {
+            Content::Response(response) => {
+                let envelope = Envelope::new(id, response);
+                self.outbox.send(envelope, memory).await?;
+            }
+            Content::Line(line) => {
+                let line = identified(id, &line);
+                self.outbox.send_line(line, memory).await?;
+            }
+        }
         match answer.then {
             Then::Continue => Ok(()),
             Then::Shutdown => {
@@ -228,15 +251,25 @@ impl<'a> Session<'a> {
         let response = match request {
             Request::Shutdown => {
                 return Ok(Answer {
-                    response: Response::Shutdown,
+                    content: Response::Shutdown.into(),
                     then: Then::Shutdown,
                 });
             }
             Request::Ident => Response::Ident(self.ident()?),
-            Request::List => Response::List(handle.list().await?),
+            Request::List => {
+                let line = self.context.listed.line(handle.list().await?);
+                return Ok(Answer {
+                    content: Content::Line(line.map_err(SendError::from)?),
+                    then: Then::Continue,
+                });
+            }
             Request::Repositories => {
                 let repositories = handle.repositories().await?;
                 Response::Repositories(repositories.into_iter().map(String::from).collect())
+            }
+            Request::RepositoryDetails => {
+                let repositories = handle.repository_details();
+                Response::RepositoryDetails(repositories.iter().map(repository).collect())
             }
             Request::Inspect { container } => {
                 let outcome = handle.inspect(container.clone()).await;
@@ -355,6 +388,7 @@ fn takes_time(request: &Request) -> bool {
         | Request::Kill { .. }
         | Request::List
         | Request::Repositories
+        | Request::RepositoryDetails
         | Request::Shutdown
         | Request::TokenCreate { .. }
         | Request::TokenVerify { .. }

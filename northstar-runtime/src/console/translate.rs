@@ -10,13 +10,14 @@ use crate::{
     repository::InstallError,
     supervisor::{
         self, Event, Exit, ExitReason, ExitStatus, Inspection, Lag, MemoryEvents, Numbered,
-        Process, Protection, Usage, report,
+        Process, Protection, RepositoryFacts, Usage, report,
     },
 };
 use bytes::BytesMut;
 use northstar_api::{
     self as api, CGroupNotification, ContainerResult, ContainerStatistics, Envelope, InspectData,
-    InspectResult, Kind, MemoryNotification, Message, Notification, ProcessData, codec,
+    InspectResult, Kind, MemoryNotification, Message, Notification, ProcessData, RepositoryDetails,
+    RepositoryIntegrity, RepositoryKind, codec,
 };
 use northstar_manifest::Container;
 use serde_json::{Value, json};
@@ -389,6 +390,23 @@ fn integrity(protection: Protection) -> Value {
         Protection::FullRead => ("full-read", "until the mount, not after it"),
     };
     json!({ "mode": mode, "protects": protects })
+}
+
+/// What a repository is.
+pub(super) fn repository(facts: &RepositoryFacts) -> RepositoryDetails {
+    RepositoryDetails {
+        repository: facts.id.clone().into(),
+        kind: match facts.in_memory {
+            true => RepositoryKind::Mem,
+            false => RepositoryKind::Fs,
+        },
+        keyed: facts.protection != Protection::None,
+        integrity: match facts.protection {
+            Protection::None => RepositoryIntegrity::None,
+            Protection::DmVerity => RepositoryIntegrity::DmVerity,
+            Protection::FullRead => RepositoryIntegrity::FullRead,
+        },
+    }
 }
 
 fn process(process: Process) -> ProcessData {

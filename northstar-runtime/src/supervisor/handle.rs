@@ -3,7 +3,7 @@
 //! Every call gets exactly one answer. A call whose future is dropped is still carried out.
 
 use super::{
-    Error, Events, Gone, Inspection, Job, Usage,
+    Error, Events, Gone, Inspection, Job, RepositoryFacts, Usage,
     command::{Command, Reply, Wipe},
     install::InstallSlot,
     journal::Journal,
@@ -11,7 +11,7 @@ use super::{
 use crate::repository::RepositoryId;
 use futures::{StreamExt, stream};
 use northstar_manifest::Container;
-use std::{collections::BTreeMap, num::NonZeroUsize};
+use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
 use tokio::sync::mpsc;
 
 /// What a start changes of the manifest's own words.
@@ -38,6 +38,7 @@ pub struct Handle {
     commands: mpsc::Sender<Command>,
     journal: Journal,
     limits: Limits,
+    repositories: Arc<[RepositoryFacts]>,
 }
 
 /// What is limited in number.
@@ -50,22 +51,33 @@ pub(super) struct Limits {
 }
 
 impl Handle {
-    pub(super) fn new(commands: mpsc::Sender<Command>, journal: Journal, limits: Limits) -> Handle {
+    pub(super) fn new(
+        commands: mpsc::Sender<Command>,
+        journal: Journal,
+        limits: Limits,
+        repositories: Arc<[RepositoryFacts]>,
+    ) -> Handle {
         Handle {
             commands,
             journal,
             limits,
+            repositories,
         }
     }
 
-    /// All installed containers and resources, sorted.
-    pub async fn list(&self) -> Result<Vec<Container>, Gone> {
+    /// All installed containers and resources, sorted. The same list as long as they are the same.
+    pub async fn list(&self) -> Result<std::sync::Arc<[Container]>, Gone> {
         self.ask(Command::List).await
     }
 
     /// The configured repositories, in the order of the configuration.
     pub async fn repositories(&self) -> Result<Vec<RepositoryId>, Gone> {
         self.ask(Command::Repositories).await
+    }
+
+    /// What the configured repositories are, in the order of the configuration. This never changes.
+    pub fn repository_details(&self) -> &[RepositoryFacts] {
+        &self.repositories
     }
 
     /// What is known about one container.

@@ -1,6 +1,7 @@
 //! What `inspect` tells about one container: a copy of the supervisor's knowledge at one moment.
 
 use crate::{
+    config::{self, Integrity, Storage},
     repository::RepositoryId,
     supervisor::{Exit, MemoryEvents},
 };
@@ -89,6 +90,32 @@ pub enum Protection {
     DmVerity,
     /// The image was read and checked completely before the mount, and is not checked after it.
     FullRead,
+}
+
+/// What a repository is, as far as clients may know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepositoryFacts {
+    /// Its name.
+    pub id: RepositoryId,
+    /// It is empty at each start of the daemon.
+    pub in_memory: bool,
+    /// How the images of its packages are protected.
+    pub protection: Protection,
+}
+
+impl RepositoryFacts {
+    /// What the configuration says.
+    pub(super) fn new(id: &RepositoryId, repository: &config::Repository) -> RepositoryFacts {
+        RepositoryFacts {
+            id: id.clone(),
+            in_memory: repository.storage == Storage::Mem,
+            protection: match (&repository.key, repository.integrity) {
+                (None, _) => Protection::None,
+                (Some(_), Integrity::DmVerity) => Protection::DmVerity,
+                (Some(_), Integrity::FullRead) => Protection::FullRead,
+            },
+        }
+    }
 }
 
 /// The running instance of a container.

@@ -42,7 +42,9 @@ pub(crate) use error::report;
 pub use error::{Error, Gone, InvalidArguments};
 pub use event::{Event, Exit, ExitReason, ExitStatus, MemoryEvents};
 pub use handle::{Handle, StartOverrides};
-pub use inspection::{Inspection, Process, Protection, State, Statistics, Usage};
+pub use inspection::{
+    Inspection, Process, Protection, RepositoryFacts, State, Statistics, Usage,
+};
 pub use install::InstallSlot;
 pub use job::{Job, Progress, Watcher};
 pub(crate) use journal::Publisher;
@@ -100,7 +102,9 @@ impl Supervisor {
             parallel: config.mount_parallel,
             max_installs: config.max_installs,
         };
-        let handle = Handle::new(sender, events.journal(), limits);
+        let configured = config.repositories.iter();
+        let facts = configured.map(|(id, repository)| RepositoryFacts::new(id, repository));
+        let handle = Handle::new(sender, events.journal(), limits, facts.collect());
         Supervisor {
             handle,
             commands,

@@ -1,7 +1,8 @@
 //! A supervisor that a test plays: the other end of a [`Handle`], question by question.
 
 use super::{
-    Error, Handle, Inspection, InstallSlot, Job, Publisher, StartOverrides, Usage,
+    Error, Handle, Inspection, InstallSlot, Job, Protection, Publisher, RepositoryFacts,
+    StartOverrides, Usage,
     command::{Command, Reply, Wipe},
     handle,
     install::{Part, Upload},
@@ -17,7 +18,7 @@ pub(crate) type Done = Reply<Result<(), Error>>;
 /// A question of a [`Handle`], and where its answer goes.
 #[derive(Debug)]
 pub(crate) enum Asked {
-    List(Reply<Vec<Container>>),
+    List(Reply<std::sync::Arc<[Container]>>),
     Repositories(Reply<Vec<RepositoryId>>),
     Inspect(Container, Reply<Result<Inspection, Error>>),
     Statistics(Vec<Container>, Reply<Vec<Usage>>),
@@ -50,7 +51,17 @@ pub(crate) fn script(events: usize) -> (Handle, Script) {
         parallel: NonZeroUsize::MIN.saturating_add(1),
         max_installs: NonZeroUsize::MIN.saturating_add(7),
     };
-    let handle = Handle::new(sender, events.journal(), limits);
+    let facts = |name: &str, in_memory| RepositoryFacts {
+        id: RepositoryId::try_from(name.to_owned()).unwrap(),
+        in_memory,
+        protection: if in_memory {
+            Protection::None
+        } else {
+            Protection::DmVerity
+        },
+    };
+    let repositories = [facts("default", false), facts("deaf", true)];
+    let handle = Handle::new(sender, events.journal(), limits, repositories.into());
     (handle, Script { commands, events })
 }
 

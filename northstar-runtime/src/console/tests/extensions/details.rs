@@ -98,6 +98,19 @@ async fn statistics_of_many_are_one_request() {
 }
 
 #[tokio::test]
+async fn repositories_tell_what_they_are() {
+    let stage = Stage::new(8);
+    let (mut client, _) = stage.connect(false, DETAILS).await;
+    client.send(&request(r#""repository_details""#)).await;
+    assert_eq!(
+        client.next().await.unwrap(),
+        json(
+            r#"{"response":{"repository_details":[{"repository":"default","type":"fs","keyed":true,"integrity":"dm-verity"},{"repository":"deaf","type":"mem","keyed":false,"integrity":"none"}]}}"#
+        )
+    );
+}
+
+#[tokio::test]
 async fn failures_have_words_of_their_own() {
     let mut stage = Stage::new(8);
     let (mut client, _) = stage.connect(false, DETAILS).await;
