@@ -136,6 +136,18 @@ pub enum SquashfsError {
     /// The image cannot be read.
     #[error("failed to read the squashfs image")]
     Read(#[source] BackhandError),
+    /// Directories of the image are nested deeper than anybody can use.
+    #[error("directories of the image are nested more than {limit} deep")]
+    Depth {
+        /// The limit.
+        limit: usize,
+    },
+    /// The image has too many files, paths that are too long or block lists that are too large.
+    #[error("the list of files in the image takes more than {limit} bytes")]
+    Listing {
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// A file in the image cannot be read.
     #[error("failed to read {} from the squashfs image", path.display())]
     ReadFile {

@@ -21,6 +21,7 @@ mod mksquashfs;
 mod mount_points;
 mod queue;
 mod read;
+mod shape;
 mod source;
 mod superblock;
 mod tree;

@@ -5,10 +5,11 @@ use std::io::BufReader;
 use std::path::PathBuf;
 
 use backhand::kind::Kind;
-use backhand::{FilesystemReader, InnerNode, Node as ImageNode, SquashfsFileReader};
+use backhand::{FilesystemReader, InnerNode, Node as ImageNode, Squashfs, SquashfsFileReader};
 
 use super::SquashfsError;
 use super::decompress::READING;
+use super::shape;
 use super::superblock::Superblock;
 use crate::package::Image;
 use crate::section::Section;
@@ -79,8 +80,10 @@ pub(crate) fn open<'a>(
     Superblock::read(file, image.offset, image.squashfs_size)?;
     let section = Section::new(file, image.offset, image.squashfs_size);
     let kind = Kind::new_v4(&READING);
-    FilesystemReader::from_reader_with_offset_and_kind(BufReader::new(section), 0, kind)
-        .map_err(SquashfsError::Read)
+    let tables = Squashfs::from_reader_with_offset_and_kind(BufReader::new(section), 0, kind)
+        .map_err(SquashfsError::Read)?;
+    shape::check(&tables)?;
+    tables.into_filesystem_reader().map_err(SquashfsError::Read)
 }
 
 pub(crate) fn entry(node: &ImageNode<SquashfsFileReader>) -> Entry {
