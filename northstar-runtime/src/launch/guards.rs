@@ -48,12 +48,14 @@ impl Guards {
         };
         if let Err(error) = group {
             error!("control group of {container}: {}", report(&error));
+            // Somebody in there may be left, and the next container with these ids would be the same user.
+            if let Some(ids) = ids {
+                ids.keep();
+            }
         }
         if let Err(error) = sockets {
             error!("sockets of {container}: {}", report(&error));
         }
-        // No process has one of them any more.
-        drop(ids);
         readers.drain(DRAIN_LIMIT).await;
     }
 }

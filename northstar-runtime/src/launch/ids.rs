@@ -1,7 +1,7 @@
 //! Ids of the host for containers with a user namespace: a range for each, and never the same for two that run.
 //!
 //! Nothing on a disk ever has one of these ids, because mounts are id-mapped: so a range is free again as soon as its
-//! container is gone, and the next one may get it.
+//! container is gone, and the next one may get it. If a process of the container does not die, it is not.
 
 use super::Error;
 use crate::config::UserNamespaces;
@@ -25,6 +25,8 @@ pub(super) struct Lease {
     /// Position among the ranges.
     position: u32,
     ids: IdRange,
+    /// Not free even when this is gone.
+    kept: bool,
 }
 
 impl IdRanges {
@@ -52,6 +54,7 @@ impl IdRanges {
                 first: self.configured.first_id.saturating_add(offset),
                 count: UserNamespaces::SIZE,
             },
+            kept: false,
         })
     }
 
@@ -65,11 +68,18 @@ impl Lease {
     pub(super) fn ids(&self) -> IdRange {
         self.ids
     }
+
+    /// Gives the range to nobody else as long as the daemon runs, because a process may still have its ids.
+    pub(super) fn keep(mut self) {
+        self.kept = true;
+    }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.ranges.lock().remove(&self.position);
+        if !self.kept {
+            self.ranges.lock().remove(&self.position);
+        }
     }
 }
 
@@ -93,5 +103,17 @@ mod tests {
         }
         drop(a);
         assert_eq!(ranges.take().unwrap().ids().first, 1_000_000);
+    }
+
+    #[test]
+    fn range_of_a_process_that_does_not_die_is_never_given_again() {
+        let ranges = IdRanges::new(UserNamespaces {
+            first_id: 1_000_000,
+            count: 2,
+        });
+        ranges.take().unwrap().keep();
+        for _ in 0..2 {
+            assert_eq!(ranges.take().unwrap().ids().first, 1_065_536);
+        }
     }
 }
