@@ -223,7 +223,11 @@ pub enum Verb {
 impl Verb {
     /// Whether it is about more than protocol 0.9.2 has.
     pub fn wants_details(&self) -> bool {
-        matches!(self, Verb::Notifications(_) | Verb::Top(_))
+        // What an install takes for its repository must not depend on how answers are printed.
+        matches!(
+            self,
+            Verb::Notifications(_) | Verb::Top(_) | Verb::Install(_)
+        )
     }
 }
 

@@ -50,9 +50,15 @@ pub fn repositories(current: &OsStr) -> Vec<CompletionCandidate> {
     let current = current.to_string_lossy();
     ask(async |client| client.repositories().await.ok())
         .into_iter()
-        .filter(|name| name.starts_with(&*current))
+        .filter(|name| name.starts_with(&*current) && is_word(name))
         .map(CompletionCandidate::new)
         .collect()
+}
+
+/// Whether a shell takes a name for what it is. Others, which no daemon of ours has, are not put on a command line.
+fn is_word(name: &str) -> bool {
+    name.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 /// Asks the daemon of the command line. Without an answer there are no candidates: a shell has no place
@@ -125,6 +131,20 @@ fn url_of(words: &[String]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_a_shell_takes_for_a_word() {
+        for (name, expected) in [
+            ("default", true),
+            ("a.b_c-1", true),
+            ("a b", false),
+            ("$(id)", false),
+            ("a\nb", false),
+            ("a;b", false),
+        ] {
+            assert_eq!(is_word(name), expected, "{name}");
+        }
+    }
 
     #[test]
     fn the_url_of_a_command_line_whole_or_in_pieces() {

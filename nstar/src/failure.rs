@@ -41,6 +41,10 @@ pub enum Failure {
     Ambiguous { name: String, candidates: String },
     #[error("there are several repositories and none is called `default`: name one of {names}")]
     NoRepository { names: String },
+    #[error("the daemon has no repository")]
+    NoRepositories,
+    #[error("nothing was uninstalled")]
+    NotConfirmed,
     #[error("there was no end within {}", humantime::format_duration(*timeout))]
     TimedOut { timeout: Duration },
     #[error("{container} goes on running, even after SIGKILL")]
@@ -158,6 +162,8 @@ impl Failure {
             Failure::Partial { code } => *code,
             Failure::Request(_)
             | Failure::MissedExit { .. }
+            | Failure::NoRepositories
+            | Failure::NotConfirmed
             | Failure::NotAFile { .. }
             | Failure::Empty { .. }
             | Failure::Read { .. }
@@ -199,6 +205,9 @@ impl Failure {
             Failure::TimedOut { .. } => "what was asked for may still happen: `nstar list` tells",
             Failure::NotStopped { .. } => {
                 "a process that waits for the kernel cannot be killed: look for state D in `ps`"
+            }
+            Failure::NoRepositories => {
+                "the table `repositories` of the daemon's configuration has them"
             }
             Failure::NotAFile { .. } => "`-` installs what comes from the standard input",
             Failure::Spool { .. } => "TMPDIR names the directory of the temporary file",

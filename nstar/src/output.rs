@@ -1,8 +1,10 @@
 //! Writing to the terminal or the pipe behind it.
 
 use std::{
+    borrow::Cow,
     env,
     error::Error,
+    fmt::Write as _,
     io::{self, ErrorKind, IsTerminal, Write},
     sync::OnceLock,
 };
@@ -75,7 +77,61 @@ pub enum Reader {
     Gone,
 }
 
-/// Writes lines to standard output at once.
+/// Whether a terminal would do something else with a character than show it. Those that turn the direction of writing make
+/// a text look like another one (Unicode Standard Annex 9, 2.1 to 2.5).
+fn is_control(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A text from elsewhere as one line that does nothing to a terminal: what is no character to see is written as `\u{1b}`.
+pub fn harmless(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_control) {
+        return text.into();
+    }
+    let mut harmless = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_control(character) {
+            harmless.extend(character.escape_default());
+        } else {
+            harmless.push(character);
+        }
+    }
+    harmless.into()
+}
+
+/// JSON that does nothing to a terminal, and means the same: within strings there are escapes for everything, and outside of
+/// them nothing but blanks has to be replaced.
+pub fn harmless_json(json: &str) -> Cow<'_, str> {
+    if !json.contains(is_control) {
+        return json.into();
+    }
+    let mut harmless = String::with_capacity(json.len());
+    for character in json.chars() {
+        match character {
+            '\n' => harmless.push('\n'),
+            // JSON has them between values only (RFC 8259, 2 and 7).
+            '\r' | '\t' => harmless.push(' '),
+            other if is_control(other) => {
+                // A string takes everything.
+                let _ = write!(harmless, "\\u{:04x}", u32::from(other));
+            }
+            other => harmless.push(other),
+        }
+    }
+    harmless.into()
+}
+
+/// Writes JSON from elsewhere to standard output: as it is, unless a terminal is behind it.
+pub fn print_json(json: &str) -> Result<Reader, Failure> {
+    if io::stdout().is_terminal() {
+        print(&harmless_json(json))
+    } else {
+        print(json)
+    }
+}
+
+/// Writes lines to standard output at once. What is from elsewhere has to be [`harmless`].
 pub fn print(text: &str) -> Result<Reader, Failure> {
     let mut stdout = io::stdout().lock();
     match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
@@ -92,24 +148,30 @@ pub fn complain(failure: &Failure) {
     } else {
         ("", "")
     };
-    let mut text = format!("{}nstar:{} {failure}", bold_red.0, bold_red.1);
+    let message = failure.to_string();
+    let mut text = format!("{}nstar:{} {}", bold_red.0, bold_red.1, harmless(&message));
     let mut cause = failure.source();
     while let Some(error) = cause {
         text.push_str(": ");
-        text.push_str(&error.to_string());
+        text.push_str(&harmless(&error.to_string()));
         cause = error.source();
     }
     if let Some(hint) = failure.hint() {
         text.push_str("\nhint: ");
-        text.push_str(&hint);
+        text.push_str(&harmless(&hint));
     }
     // There is nobody left to tell.
     let _ = writeln!(io::stderr(), "{text}");
 }
 
+/// Asks something on standard error, without a line end.
+pub fn question(text: &str) {
+    let _ = write!(io::stderr(), "{}", harmless(text));
+}
+
 /// Tells something on standard error that is no failure of nstar.
 pub fn remark(text: &str) {
-    let _ = writeln!(io::stderr(), "nstar: {text}");
+    let _ = writeln!(io::stderr(), "nstar: {}", harmless(text));
 }
 
 #[cfg(test)]
@@ -121,5 +183,31 @@ mod tests {
         assert!(Color::Always.is_on(false));
         assert!(!Color::Never.is_on(true));
         assert!(!Color::Auto.is_on(false));
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown() {
+        let cases = [
+            ("plain text, é and 漢字", "plain text, é and 漢字"),
+            ("a\x1b[2Jb", "a\\u{1b}[2Jb"),
+            ("a\nhint: b\r\t", "a\\nhint: b\\r\\t"),
+            ("\u{9b}2J\u{7f}\0", "\\u{9b}2J\\u{7f}\\u{0}"),
+            ("\u{202e}gpj", "\\u{202e}gpj"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(harmless(text), expected);
+        }
+    }
+
+    #[test]
+    fn harmless_json_means_the_same() {
+        let json = "{\"a\":\r\t[\"\u{9b}2J\u{7f}\u{202e}\"],\n\"b\":\"é\\u001b\"}";
+        let harmless = harmless_json(json);
+        assert_eq!(
+            harmless,
+            "{\"a\":  [\"\\u009b2J\\u007f\\u202e\"],\n\"b\":\"é\\u001b\"}"
+        );
+        let read = |json: &str| serde_json::from_str::<serde_json::Value>(json).unwrap();
+        assert_eq!(read(json), read(&harmless));
     }
 }

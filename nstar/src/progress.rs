@@ -4,6 +4,8 @@ use std::{path::Path, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::output;
+
 /// Bar with name, bytes, rate and the time that is left.
 const TEMPLATE: &str = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
 
@@ -21,7 +23,7 @@ impl Progress {
     /// A bar for a package of `size` bytes.
     pub fn of_package(path: &Path, size: u64) -> Progress {
         let name = path.file_name().unwrap_or(path.as_os_str());
-        let name = name.to_string_lossy().into_owned();
+        let name = output::harmless(&name.to_string_lossy()).into_owned();
         let bar = ProgressBar::new(size).with_message(name.clone());
         if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
             bar.set_style(style);

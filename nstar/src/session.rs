@@ -1,6 +1,6 @@
 //! A connection that a verb works on.
 
-use std::io::IsTerminal;
+use std::{cell::Cell, io::IsTerminal};
 
 use northstar_api::{Extension, Extensions, Request, Response};
 use northstar_client::{Answer, Client, Notifications, Options, RequestError};
@@ -8,7 +8,7 @@ use northstar_client::{Answer, Client, Notifications, Options, RequestError};
 use crate::{
     cli::Cli,
     failure::Failure,
-    output,
+    output::{self, Reader},
     package::{Package, blame},
     progress::Progress,
 };
@@ -20,6 +20,8 @@ const NOTIFICATIONS: usize = 10_000;
 pub struct Session {
     client: Client,
     json: bool,
+    /// Nobody reads the answers any more.
+    is_unheard: Cell<bool>,
 }
 
 impl Session {
@@ -44,6 +46,7 @@ impl Session {
         Ok(Session {
             client,
             json: cli.json,
+            is_unheard: Cell::new(false),
         })
     }
 
@@ -55,6 +58,11 @@ impl Session {
     /// Whether answers are printed as they come, and nothing else.
     pub fn is_json(&self) -> bool {
         self.json
+    }
+
+    /// Whether whoever read the answers has gone.
+    pub fn is_unheard(&self) -> bool {
+        self.is_unheard.get()
     }
 
     /// What happens meanwhile.
@@ -98,13 +106,19 @@ impl Session {
 
     fn accept(&self, answer: Answer) -> Result<Response, Failure> {
         if self.json {
-            output::print(&answer.line)?;
+            let reader = output::print_json(&answer.line)?;
+            self.is_unheard.set(reader == Reader::Gone);
         }
         permitted(answer.response)
     }
 
-    /// Prints `text`, unless answers are printed as they come.
-    pub fn tell(&self, text: &str) -> Result<(), Failure> {
+    /// Prints a line, unless answers are printed as they come.
+    pub fn tell(&self, line: &str) -> Result<(), Failure> {
+        self.show(&output::harmless(line))
+    }
+
+    /// Prints what is [`harmless`](output::harmless) already, unless answers are printed as they come.
+    pub fn show(&self, text: &str) -> Result<(), Failure> {
         if !self.json {
             output::print(text)?;
         }

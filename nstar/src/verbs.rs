@@ -20,7 +20,11 @@ pub mod umount;
 pub mod uninstall;
 pub mod verify_token;
 
-use std::{process::ExitCode, time::Duration};
+use std::{
+    process::{self, ExitCode},
+    thread,
+    time::Duration,
+};
 
 use northstar_api::{Container, ContainerResult, Error};
 use tokio::time::{self, Instant};
@@ -31,17 +35,28 @@ use crate::{
     output,
     refusal::Refusal,
     session::Session,
+    verbs::seccomp::Seccomp,
 };
+
+/// How long after its time the program may take to end by itself.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Does what the command line says, within the time it gives.
 pub async fn run(cli: Cli) -> Result<ExitCode, Failure> {
-    // These need no daemon.
-    match &cli.verb {
-        Verb::Completion(completion) => return completion.run().map(succeeded),
-        Verb::Seccomp(seccomp) => return seccomp.run().map(succeeded),
-        _ => {}
+    // It needs neither a daemon nor time.
+    if let Verb::Completion(completion) = &cli.verb {
+        return completion.run().map(succeeded);
     }
     let limit = Limit::new(cli.timeout);
+    match &cli.verb {
+        // Whoever has stopped the output of a live view may let it go on.
+        Verb::Top(top) if top.is_live(cli.json) => {}
+        Verb::Notifications(verb) if verb.is_endless() => limit.enforce(0)?,
+        _ => limit.enforce(Code::Timeout as i32)?,
+    }
+    if let Verb::Seccomp(seccomp) = cli.verb {
+        return limit.within(learn(seccomp)).await.map(succeeded);
+    }
     // What is wrong with the packages is told without a daemon.
     if let Verb::Install(install) = &cli.verb {
         limit.within(install.check()).await?;
@@ -63,6 +78,14 @@ pub async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         }
         verb => limit.within(dispatch(verb, &session, url)).await,
     }
+}
+
+/// Recordings may come from a pipe that nobody writes to.
+async fn learn(seccomp: Seccomp) -> Result<(), Failure> {
+    let learned = tokio::task::spawn_blocking(move || seccomp.run()).await;
+    learned.map_err(|error| Failure::Runtime {
+        source: error.into(),
+    })?
 }
 
 fn succeeded((): ()) -> ExitCode {
@@ -106,6 +129,22 @@ impl Limit {
         }))
     }
 
+    /// Ends the program a little after its time even if it is stuck, as in writing to a pipe that nobody reads: no timer
+    /// of this thread would interrupt that.
+    fn enforce(self, code: i32) -> Result<(), Failure> {
+        let Some((timeout, _)) = self.0 else {
+            return Ok(());
+        };
+        let end = move || {
+            thread::sleep(timeout.saturating_add(GRACE));
+            process::exit(code);
+        };
+        let watch = thread::Builder::new().name("limit".to_owned()).spawn(end);
+        watch
+            .map(drop)
+            .map_err(|source| Failure::Runtime { source })
+    }
+
     async fn within<T>(self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         match self.0 {
             None => work.await,
@@ -136,9 +175,16 @@ fn refused(target: Container, error: Error) -> Failure {
     Failure::Refused(Box::new(Refusal { target, error }))
 }
 
-/// What did not work of several things that are done one after the other.
+/// What did not work of several things that are done one after the other. If the verb ends early, by a lost connection or
+/// the time, it is told all the same.
 #[derive(Default)]
 struct Failures(Vec<Failure>);
+
+impl Drop for Failures {
+    fn drop(&mut self) {
+        self.0.iter().for_each(output::complain);
+    }
+}
 
 impl Failures {
     /// Takes a refusal and lets the others go on. Anything else, as a lost connection, ends the verb.
@@ -158,7 +204,6 @@ impl Failures {
         if let [first, _, ..] = self.0.as_slice() {
             let code = first.code();
             let is_same = self.0.iter().all(|failure| failure.code() == code);
-            self.0.iter().for_each(output::complain);
             return Err(Failure::Partial {
                 code: if is_same { code } else { Code::Failed },
             });

@@ -96,7 +96,7 @@ pub fn table<const N: usize>(header: [&str; N], rows: Vec<[Text; N]>, style: Sty
                  color,
                  is_number,
              }| {
-                let mut cell = Cell::new(text);
+                let mut cell = Cell::new(super::harmless(&text));
                 if is_number {
                     cell = cell.set_alignment(comfy_table::CellAlignment::Right);
                 }

@@ -28,6 +28,9 @@ pub async fn batch(
     for update in 0..updates {
         time::sleep(delay).await;
         model.update(sampler.sample().await?);
+        if sampler.session().is_unheard() {
+            break;
+        }
         if sampler.session().is_json() {
             continue;
         }

@@ -7,6 +7,7 @@ use northstar_api::{Container, InspectResult, Request, Response};
 use crate::{
     complete,
     failure::Failure,
+    output,
     resolve::{Purpose, Target, resolve},
     session::{Session, unexpected},
     verbs::{Failures, refused},
@@ -41,7 +42,7 @@ async fn inspect(session: &Session, container: Container) -> Result<(), Failure>
             let text = serde_json::to_string_pretty(&data).map_err(|error| Failure::Output {
                 source: error.into(),
             })?;
-            session.tell(&text)
+            session.show(&output::harmless_json(&text))
         }
         Response::Inspect(InspectResult::Error { container, error }) => {
             Err(refused(container, error))

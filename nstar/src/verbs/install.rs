@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
 use clap_complete::ArgValueCompleter;
-use northstar_api::{InstallResult, RepositoryId, Request, Response};
+use northstar_api::{InstallResult, RepositoryId, RepositoryKind, Request, Response};
 
 use crate::{
     complete,
@@ -14,7 +14,7 @@ use crate::{
     verbs::Failures,
 };
 
-/// The repository that is taken if there are several and none is named.
+/// The repository that is taken if none is named and several would do.
 const DEFAULT: &str = "default";
 
 /// Install packages.
@@ -22,8 +22,8 @@ const DEFAULT: &str = "default";
 #[command(
     override_usage = "nstar install [OPTIONS] <NPK>...\n       nstar install [OPTIONS] <NPK> <REPOSITORY>",
     after_help = "\
-Without a repository it is the only one, or the one called `default`. Of two words the second is a
-repository if there is no such file.
+Without a repository it is the only one that is not in memory, else the only one, else the one called
+`default`. Of two words the second is a repository if there is no such file.
 
 Examples:
   nstar install hello.npk
@@ -98,15 +98,64 @@ async fn install(session: &Session, path: &Path, repository: &str) -> Result<(),
 }
 
 async fn default_repository(session: &Session) -> Result<RepositoryId, Failure> {
-    let repositories = match session.look_up(Request::Repositories).await? {
-        Response::Repositories(repositories) => repositories,
+    if !session.has_details() {
+        return match session.look_up(Request::Repositories).await? {
+            Response::Repositories(repositories) => choose(&repositories, &[]),
+            other => Err(unexpected(other)),
+        };
+    }
+    let details = match session.look_up(Request::RepositoryDetails).await? {
+        Response::RepositoryDetails(details) => details,
         other => return Err(unexpected(other)),
     };
-    match repositories.as_slice() {
-        [repository] => Ok(repository.clone()),
-        several if several.iter().any(|repository| repository == DEFAULT) => Ok(DEFAULT.to_owned()),
-        several => Err(Failure::NoRepository {
-            names: several.join(", "),
+    let names = |kinds: &[RepositoryKind]| {
+        let wanted = details.iter().filter(|one| kinds.contains(&one.kind));
+        wanted.map(|one| one.repository.clone()).collect::<Vec<_>>()
+    };
+    choose(
+        &names(&[RepositoryKind::Fs, RepositoryKind::Mem]),
+        &names(&[RepositoryKind::Fs]),
+    )
+}
+
+/// The repository to take if none is named: the only one whose packages stay, or else the only one, or else the one with
+/// the name for that.
+fn choose(all: &[RepositoryId], on_disk: &[RepositoryId]) -> Result<RepositoryId, Failure> {
+    match (on_disk, all) {
+        ([only], _) | (_, [only]) => Ok(only.clone()),
+        (_, []) => Err(Failure::NoRepositories),
+        (_, all) if all.iter().any(|repository| repository == DEFAULT) => Ok(DEFAULT.to_owned()),
+        (_, all) => Err(Failure::NoRepository {
+            names: all.join(", "),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_only_one_on_disk_or_the_only_one_or_the_default() {
+        let cases: [(&[&str], &[&str], &str); 6] = [
+            (&["only"], &[], "only"),
+            (&["only"], &["only"], "only"),
+            (&["a", "default"], &[], "default"),
+            (&["disk", "default"], &["disk"], "disk"),
+            (&["disk", "more", "default"], &["disk", "more"], "default"),
+            (&["a", "b"], &["b"], "b"),
+        ];
+        let owned = |names: &[&str]| names.iter().map(|&n| n.to_owned()).collect::<Vec<_>>();
+        for (all, on_disk, expected) in cases {
+            assert_eq!(choose(&owned(all), &owned(on_disk)).unwrap(), expected);
+        }
+        for on_disk in [&[][..], &["a", "b"]] {
+            let failure = choose(&owned(&["a", "b"]), &owned(on_disk));
+            assert!(
+                matches!(&failure, Err(Failure::NoRepository { names }) if names == "a, b"),
+                "{failure:?}"
+            );
+        }
+        assert!(matches!(choose(&[], &[]), Err(Failure::NoRepositories)));
     }
 }

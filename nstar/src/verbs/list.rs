@@ -35,7 +35,7 @@ pub async fn run(session: &Session) -> Result<(), Failure> {
         .map(|(container, data)| row(container, data))
         .collect();
     let header = ["NAME", "VERSION", "REPOSITORY", "STATE", "PID", "UPTIME"];
-    session.tell(&table(header, rows, Style::of_stdout()))
+    session.show(&table(header, rows, Style::of_stdout()))
 }
 
 fn row(container: &Container, data: &InspectData) -> [Text; 6] {

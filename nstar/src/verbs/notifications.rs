@@ -127,12 +127,12 @@ impl Notifications {
                 continue;
             }
             remaining = remaining.map(|remaining| remaining.saturating_sub(1));
-            let text = if session.is_json() {
-                json(notification)?
+            let reader = if session.is_json() {
+                output::print_json(&json(notification)?)
             } else {
-                words(&notification)
+                output::print(&output::harmless(&words(&notification)))
             };
-            if output::print(&text)? == Reader::Gone {
+            if reader? == Reader::Gone {
                 break;
             }
         }

@@ -22,6 +22,8 @@ struct State {
     signals: Vec<i64>,
     /// How often statistics were asked for.
     samples: u64,
+    /// What was removed.
+    uninstalled: Vec<String>,
 }
 
 impl Console {
@@ -57,6 +59,10 @@ impl Console {
         self.state.lock().unwrap().signals.clone()
     }
 
+    pub fn uninstalled(&self) -> Vec<String> {
+        self.state.lock().unwrap().uninstalled.clone()
+    }
+
     pub fn samples(&self) -> u64 {
         self.state.lock().unwrap().samples
     }
@@ -90,6 +96,10 @@ fn answer(message: &Value, details: bool, state: &Mutex<State>) -> Value {
             "repository": "r", "mounted": runs,
             "process": runs.then(|| process(&state)),
         }}}})
+    } else if let Some(uninstall) = request.get("uninstall") {
+        let container = uninstall["container"].as_str().unwrap().to_owned();
+        state.uninstalled.push(container.clone());
+        json!({ "uninstall": { "ok": { "container": container } } })
     } else if let Some(kill) = request.get("kill") {
         state.signals.push(kill["signal"].as_i64().unwrap());
         json!({ "kill": { "ok": { "container": kill["container"] } } })

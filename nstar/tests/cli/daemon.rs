@@ -188,6 +188,9 @@ fn say(stream: &mut BufReader<UnixStream>, line: &str) {
     let _ = stream.get_mut().write_all(format!("{line}\n").as_bytes());
 }
 
+/// The acknowledgement of the extension `details`.
+pub const DETAILS: &str = r#"{"connect_ack":{"extensions":["details"],"instance":"00","sequence":0,"resumed":false,"limits":{}}}"#;
+
 pub fn stdout(output: &Output) -> &str {
     std::str::from_utf8(&output.stdout).unwrap()
 }

@@ -9,6 +9,10 @@ mod daemon;
 #[cfg(test)]
 mod failing;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod repositories;
+#[cfg(test)]
 mod seccomp;
 #[cfg(test)]
 mod terminal;
