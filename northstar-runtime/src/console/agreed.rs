@@ -107,7 +107,7 @@ impl Subscription {
     pub(super) fn new(connect: &Connect, agreed: &Agreed, context: &Context) -> Subscription {
         let handle = &context.handle;
         let live = handle.subscribe();
-        let sequence = live.last();
+        let sequence = live.seen();
         if !connect.subscribe_notifications {
             return Subscription {
                 events: None,

@@ -145,9 +145,9 @@ impl Journal {
 }
 
 impl Events {
-    /// Number of the last event so far.
-    pub fn last(&self) -> u64 {
-        self.ring.kept().last
+    /// Number of the last event before the next one it wants: everything later it still gets.
+    pub fn seen(&self) -> u64 {
+        self.next.saturating_sub(1)
     }
 
     /// An event that is there already, or what was lost before it.
@@ -211,13 +211,27 @@ mod tests {
         let journal = publisher.journal();
         publish(&publisher, 1..=2);
         let mut events = journal.read();
-        assert_eq!((events.last(), events.ready()), (2, None));
+        assert_eq!((events.seen(), events.ready()), (2, None));
         assert_eq!(events.next().now_or_never(), None);
         publish(&publisher, 3..=4);
         assert_eq!(events.next().await, numbered(3));
         drop(publisher);
         assert_eq!(events.next().await, numbered(4));
         assert_eq!(events.next().await, None);
+    }
+
+    /// Who goes on after the number that it was told misses nothing, also if something happens right then.
+    #[test]
+    fn what_comes_after_a_reader_is_not_seen_by_it() {
+        let publisher = Publisher::new(4);
+        let journal = publisher.journal();
+        publish(&publisher, 1..=2);
+        let mut events = journal.read();
+        publish(&publisher, 3..=3);
+        let mut again = journal.read_after(events.seen()).unwrap();
+        assert_eq!(again.ready(), numbered(3));
+        assert_eq!((events.seen(), events.ready()), (2, numbered(3)));
+        assert_eq!(events.seen(), 3);
     }
 
     #[tokio::test]
