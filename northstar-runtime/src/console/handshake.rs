@@ -26,14 +26,12 @@ pub(super) enum HandshakeError {
 /// A `connect` whose extensions may be anything.
 #[derive(Deserialize)]
 struct Loose {
-    #[serde(rename = "connect")]
-    _connect: LooseConnect,
+    connect: LooseConnect,
 }
 
 #[derive(Deserialize)]
 struct LooseConnect {
-    #[serde(rename = "version")]
-    _version: semver::Version,
+    version: semver::Version,
     #[serde(rename = "subscribe_notifications")]
     _subscribe: bool,
 }
@@ -52,14 +50,20 @@ pub(super) async fn receive<R: AsyncRead + Unpin>(
     match codec::decode(&line.text) {
         Ok(Message::Connect(connect)) => Ok(Ok(connect)),
         Ok(_) => Err(HandshakeError::NotConnect),
-        // It can only be the extensions that are wrong.
-        Err(error) if serde_json::from_slice::<Loose>(&line.text).is_ok() => {
-            Ok(Err(ConnectNack::InvalidExtension {
+        Err(error) => match serde_json::from_slice::<Loose>(&line.text) {
+            // The version comes first here too.
+            Ok(loose) if !accepts(&loose.connect.version) => {
+                Ok(Err(ConnectNack::InvalidProtocolVersion {
+                    version: VERSION,
+                }))
+            }
+            // It can only be the extensions that are wrong.
+            Ok(_) => Ok(Err(ConnectNack::InvalidExtension {
                 extension: "extensions".to_owned(),
                 cause: error.to_string(),
-            }))
-        }
-        Err(error) => Err(error.into()),
+            })),
+            Err(_) => Err(error.into()),
+        },
     }
 }
 

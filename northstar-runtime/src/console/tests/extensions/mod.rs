@@ -170,3 +170,17 @@ async fn an_impossible_extension_is_refused_with_a_reason() {
         client.closed().await;
     }
 }
+
+/// Whoever speaks another protocol would not understand anything else.
+#[tokio::test]
+async fn another_version_is_refused_before_its_extensions() {
+    let stage = Stage::new(8);
+    let mut client = stage.stream();
+    client
+        .send(&connect(true, r#"{"ids":1}"#).replace("0.9.2", "1.0.0"))
+        .await;
+    client
+        .expect(r#"{"connect_nack":{"invalid_protocol_version":{"version":"0.9.2"}}}"#)
+        .await;
+    client.closed().await;
+}
