@@ -9,10 +9,7 @@ use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
     io,
-    os::unix::{
-        fs::{FileTypeExt, OpenOptionsExt},
-        net::UnixStream as StdUnixStream,
-    },
+    os::unix::fs::{FileTypeExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -186,11 +183,11 @@ fn remove_stale(path: &Path) -> Result<(), ListenError> {
         }
         Ok(_) => {}
     }
-    match StdUnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+    match knock(path) {
+        Err(rustix::io::Errno::CONNREFUSED) => {}
+        Err(rustix::io::Errno::NOENT) => return Ok(()),
         // Whatever else it answers, somebody is there.
-        Ok(_) | Err(_) => return Err(ListenError::InUse { path: owned() }),
+        Ok(()) | Err(_) => return Err(ListenError::InUse { path: owned() }),
     }
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -200,9 +197,17 @@ fn remove_stale(path: &Path) -> Result<(), ListenError> {
     }
 }
 
+/// Connects without waiting: somebody may listen who does not accept, and has as many waiting as may wait.
+fn knock(path: &Path) -> rustix::io::Result<()> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    net::connect(&socket, &SocketAddrUnix::new(path)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::net::UnixStream as StdUnixStream;
 
     /// Of many that come at once over a stale socket, one gets it, and nobody takes it away again.
     #[tokio::test(flavor = "multi_thread")]
@@ -242,5 +247,27 @@ mod tests {
         ));
         drop(lock);
         assert!(bind(&path, 0o600).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn who_listens_and_does_not_accept_keeps_the_path() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("console");
+        let socket = socket_with(
+            AddressFamily::UNIX,
+            SocketType::STREAM,
+            SocketFlags::CLOEXEC,
+            None,
+        );
+        let socket = socket.unwrap();
+        net::bind(&socket, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+        listen(&socket, 0).unwrap();
+        // One more than may wait: the next one that is ready to wait would do so for ever.
+        let _waiting = StdUnixStream::connect(&path).unwrap();
+        assert_eq!(knock(&path), Err(rustix::io::Errno::AGAIN));
+        assert!(matches!(
+            bind(&path, 0o600).await,
+            Err(ListenError::InUse { .. })
+        ));
     }
 }
