@@ -8,7 +8,7 @@ use crate::supervisor::{
     registry::{AfterUnmount, Entry, Image, Run, Start},
 };
 use northstar_manifest::Container;
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
 impl<W: Workshop> Machine<W> {
@@ -37,8 +37,9 @@ impl<W: Workshop> Machine<W> {
         containers: &[Container],
         reply: Reply<Vec<Usage>>,
     ) {
-        let wanted =
-            |container: &Container| containers.is_empty() || containers.contains(container);
+        // Sorted: a request may name many containers, and nobody else gets an answer meanwhile.
+        let named: BTreeSet<&Container> = containers.iter().collect();
+        let wanted = |container: &Container| named.is_empty() || named.contains(container);
         let usage = self
             .registry
             .iter()
