@@ -22,7 +22,7 @@ use super::{
 use crate::{
     config::{
         Tls,
-        tls::{Credentials, FileError, Stamps},
+        tls::{Credentials, FileError, FileProblem, Stamps},
     },
     supervisor::report,
 };
@@ -56,18 +56,26 @@ const FAREWELL_BYTES: u64 = 64 * 1024;
 pub(super) struct Acceptor {
     tls: Tls,
     /// Locked while the files are read, so that they are read once.
-    looking: tokio::sync::Mutex<()>,
+    looking: Arc<tokio::sync::Mutex<()>>,
     current: Mutex<Arc<Current>>,
 }
 
 /// What is in force.
 #[derive(Debug)]
 struct Current {
-    stamps: Stamps,
+    look: Look,
     config: Arc<ServerConfig>,
     trust: Vec<Vec<u8>>,
     /// Cancelled when clients have to be judged anew.
     outdated: CancellationToken,
+}
+
+/// What was seen of the files when they were read last.
+#[derive(Debug)]
+struct Look {
+    stamps: Stamps,
+    /// When to read them again although they have not changed.
+    again: Option<Instant>,
 }
 
 /// Why there is no connection.
@@ -91,7 +99,7 @@ impl Acceptor {
         let current = Current::read(tls)?;
         Ok(Acceptor {
             tls: tls.clone(),
-            looking: tokio::sync::Mutex::default(),
+            looking: Arc::default(),
             current: Mutex::new(Arc::new(current)),
         })
     }
@@ -185,10 +193,15 @@ impl Acceptor {
 
     /// Reads the files again if one of them has changed.
     async fn look(self: &Arc<Self>) {
-        // A file system that hangs must not stop the daemon, and not more than one thread.
-        let _one = self.looking.lock().await;
+        // A file system that hangs must not stop the daemon, and not more than one thread: the lock stays with the
+        // thread when the client has given up.
+        let one = Arc::clone(&self.looking).lock_owned().await;
         let acceptor = Arc::clone(self);
-        if let Err(error) = spawn_blocking(move || acceptor.reload()).await {
+        let reload = move || {
+            acceptor.reload();
+            drop(one);
+        };
+        if let Err(error) = spawn_blocking(reload).await {
             warn!("the files of a console over TLS were not looked at: {error}");
         }
     }
@@ -196,7 +209,7 @@ impl Acceptor {
     fn reload(&self) {
         let before = self.current();
         let stamps = self.tls.stamps();
-        if stamps == before.stamps {
+        if before.look.stands(&stamps) {
             return;
         }
         let next = match Current::read(&self.tls) {
@@ -217,9 +230,8 @@ impl Acceptor {
                     "the certificates from before stay in force: {}",
                     report(&error)
                 );
-                // These files are known to be bad.
                 Current {
-                    stamps,
+                    look: Look::failed(stamps, &error),
                     config: Arc::clone(&before.config),
                     trust: before.trust.clone(),
                     outdated: before.outdated.clone(),
@@ -234,6 +246,27 @@ impl Acceptor {
     }
 }
 
+impl Look {
+    /// The files could not be used. They are known to be bad, unless it is only that they could not be read just now, for
+    /// want of a descriptor perhaps: a revocation must not be missed for that.
+    fn failed(stamps: Stamps, error: &FileError) -> Look {
+        let passing = match &error.source {
+            // When it is there it has changed.
+            FileProblem::Read(error) => error.kind() != io::ErrorKind::NotFound,
+            _ => false,
+        };
+        Look {
+            stamps,
+            again: passing.then(|| Instant::now() + LOOK),
+        }
+    }
+
+    /// There is nothing new to be read.
+    fn stands(&self, stamps: &Stamps) -> bool {
+        self.stamps == *stamps && self.again.is_none_or(|again| Instant::now() < again)
+    }
+}
+
 impl Current {
     fn read(tls: &Tls) -> Result<Current, FileError> {
         // Before the files are read: what changes meanwhile is read again.
@@ -241,7 +274,10 @@ impl Current {
         let mut credentials = tls.read()?;
         let trust = std::mem::take(&mut credentials.trust);
         Ok(Current {
-            stamps,
+            look: Look {
+                stamps,
+                again: None,
+            },
             config: Arc::new(config(credentials, tls)?),
             trust,
             outdated: CancellationToken::new(),
@@ -276,4 +312,44 @@ fn config(credentials: Credentials, tls: &Tls) -> Result<ServerConfig, FileError
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;
     Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::advance;
+
+    #[tokio::test(start_paused = true)]
+    async fn files_that_could_not_be_read_just_now_are_read_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let tls = Tls {
+            host: "localhost".to_owned(),
+            port: 0,
+            cert: path("cert"),
+            key: path("key"),
+            client_ca: path("client_ca"),
+            client_crl: None,
+            peers: Vec::new(),
+        };
+        let failed = |source: FileProblem| {
+            let error = FileError {
+                key: "cert",
+                path: path("cert"),
+                source,
+            };
+            Look::failed(tls.stamps(), &error)
+        };
+        let passing = failed(io::Error::from_raw_os_error(nix::libc::EMFILE).into());
+        let bad = failed(FileProblem::NoFile);
+        let absent = failed(io::Error::from_raw_os_error(nix::libc::ENOENT).into());
+        for look in [&passing, &bad, &absent] {
+            assert!(look.stands(&tls.stamps()));
+        }
+        advance(LOOK).await;
+        assert!(!passing.stands(&tls.stamps()));
+        assert!(bad.stands(&tls.stamps()) && absent.stands(&tls.stamps()));
+        std::fs::write(path("cert"), "").unwrap();
+        assert!(!bad.stands(&tls.stamps()) && !absent.stands(&tls.stamps()));
+    }
 }
