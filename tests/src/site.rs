@@ -49,6 +49,8 @@ pub struct Site {
     integrity: Integrity,
     /// Appended to the table of the repository `default`.
     repository_options: String,
+    /// Consoles beside the socket, as elements of the list.
+    consoles: String,
     /// Put at the start of the configuration, where keys of the top level stand.
     options: String,
     /// Appended to the configuration.
@@ -87,6 +89,7 @@ impl Site {
             control_group: format!("northstar-test-{}-{number}", std::process::id()),
             integrity: Integrity::available(),
             repository_options: String::new(),
+            consoles: String::new(),
             options: String::new(),
             tables: String::new(),
         }
@@ -104,6 +107,15 @@ impl Site {
     pub fn repository_option(mut self, line: &str) -> Self {
         self.repository_options.push_str(line);
         self.repository_options.push('\n');
+        self
+    }
+
+    /// Adds a console, an inline table; `DIRECTORY` stands for the site's directory.
+    #[must_use]
+    pub fn console(mut self, table: &str) -> Self {
+        let table = table.replace("DIRECTORY", &self.directory.path().to_string_lossy());
+        self.consoles.push_str(", ");
+        self.consoles.push_str(&table);
         self
     }
 
@@ -193,6 +205,7 @@ impl Site {
     fn configuration(&self) -> String {
         let Self {
             control_group,
+            consoles,
             options,
             repository_options,
             tables,
@@ -201,7 +214,7 @@ impl Site {
         let directory = self.path().display();
         let integrity = self.integrity.word();
         format!(
-            r#"console = ["unix://{directory}/console.sock"]
+            r#"console = ["unix://{directory}/console.sock"{consoles}]
 run_dir = "{directory}/run"
 data_dir = "{directory}/data"
 log_dir = "{directory}/logs"
