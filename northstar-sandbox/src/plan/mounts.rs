@@ -8,6 +8,9 @@ use super::DescriptorIndex;
 
 /// Entries of a procfs that tell about or act on the host, hidden where they exist.
 pub const MASKED_PROC: &[&str] = &[
+    // The shared libraries that init maps are files of the host, and who may trace init and has
+    // CAP_CHECKPOINT_RESTORE could open them here, for writing, too.
+    "1/map_files",
     "acpi",
     "asound",
     "kcore",

@@ -170,6 +170,25 @@ pub fn init_is_opaque(world: &World) {
     assert_eq!(output, "done\n");
 }
 
+/// Init maps libraries of the host. Who may trace it and has CAP_CHECKPOINT_RESTORE would open them, for writing, too.
+pub fn libraries_of_init_are_out_of_reach(world: &World) {
+    let mut plan = shell(
+        "ls /proc/self/map_files | head -c 1 | wc -c; head -c 1 </proc/1/maps | wc -c
+         for tree in 1 1/task/1; do
+             for file in /proc/$tree/map_files/*; do (: <$file) 2>/dev/null && echo $file; done
+         done
+         echo done",
+    );
+    plan.capabilities = capabilities(&[
+        "CAP_CHECKPOINT_RESTORE",
+        "CAP_DAC_OVERRIDE",
+        "CAP_SYS_PTRACE",
+    ]);
+    // Both are there for who may trace, and yet nothing can be opened.
+    let output = world.run(&plan).unwrap().expect_success();
+    assert_eq!(output, "1\n1\ndone\n");
+}
+
 pub fn init_has_no_privileges(world: &World) {
     let paused = program(&["/bin/probe", "pause"]);
     let mut running = world.arm().go(world, &paused, &[]).unwrap();

@@ -75,6 +75,7 @@ tests! {
         null_device_is_not_the_hosts
         session_keyring_is_new
         init_is_opaque
+        libraries_of_init_are_out_of_reach
         init_has_no_privileges
         init_is_harmless_before_the_first_instruction
         descriptors_of_other_processes_cannot_be_taken
