@@ -8,6 +8,7 @@ use crate::process;
 
 /// What the daemon's crates need to build: headers and libclang for the device mapper bindings.
 pub const BUILD: &[&str] = &[
+    "binutils",
     "gcc",
     "libc6-dev",
     "libclang-dev",
