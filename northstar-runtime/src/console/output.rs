@@ -88,7 +88,16 @@ impl Outbox {
         message: impl Into<Envelope>,
         memory: Option<Memory>,
     ) -> Result<(), SendError> {
-        let line = translate::line(&message.into())?;
+        self.send_line(translate::line(&message.into())?, memory)
+            .await
+    }
+
+    /// Queues a line as [`send`](Outbox::send) does.
+    pub(super) async fn send_line(
+        &self,
+        line: BytesMut,
+        memory: Option<Memory>,
+    ) -> Result<(), SendError> {
         let size = u32::try_from(line.len()).map_or(ROOM, |size| size.min(ROOM));
         let room = Arc::clone(&self.room).acquire_many_owned(size);
         let room = match &memory {
@@ -231,11 +240,46 @@ impl<W: AsyncWrite + Unpin> Output<W> {
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
         for part in bytes.chunks(BATCH) {
-            match timeout(self.stall, self.io.write_all(part)).await {
+            // TLS takes bytes that it cannot send yet, and sends them when it is asked to.
+            let written = async {
+                self.io.write_all(part).await?;
+                self.io.flush().await
+            };
+            match timeout(self.stall, written).await {
                 Ok(result) => result?,
                 Err(_) => return Err(WriteError::Stalled(self.stall)),
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use northstar_api::{Message, Response};
+    use tokio::io::{AsyncBufReadExt, BufReader, BufWriter, duplex};
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_stays_in_a_stream_that_holds_back_what_it_is_given() {
+        let (client, server) = duplex(1024);
+        let stall = Duration::from_secs(1);
+        let (outbox, mut output) = outbox(BufWriter::new(server), stall);
+        outbox
+            .send(Message::from(Response::Shutdown), None)
+            .await
+            .unwrap();
+        let agreed = Agreed::default();
+        let notifications = Notifications {
+            events: None,
+            agreed: &agreed,
+        };
+        let mut line = String::new();
+        let mut client = BufReader::new(client);
+        tokio::select! {
+            read = timeout(stall, client.read_line(&mut line)) => drop(read.unwrap().unwrap()),
+            delivered = output.deliver(notifications) => panic!("{delivered:?}"),
+        }
+        assert_eq!(line, "{\"response\":\"shutdown\"}\n");
     }
 }

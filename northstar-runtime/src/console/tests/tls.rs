@@ -21,7 +21,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::timeout,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -265,6 +265,34 @@ async fn a_session_of_0_9_2_over_tls() {
     client.works().await;
     site.stop().await;
     client.closed().await;
+}
+
+/// TLS holds back what the socket has no room for.
+#[tokio::test]
+async fn an_answer_arrives_as_a_whole_if_the_client_reads_slowly() {
+    let site = Site::start().await;
+    let viewer = site.clients.issue(Names::dns("viewer.example.org"));
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let address = site.listening.urls[0].strip_prefix("tls://").unwrap();
+    let tcp = socket.connect(address.parse().unwrap()).await.unwrap();
+    let connector = TlsConnector::from(Arc::new(site.config(Some(&viewer))));
+    let name = "localhost".try_into().unwrap();
+    let stream = timeout(DEADLINE, connector.connect(name, tcp)).await;
+    let mut client = Client::new(stream.unwrap().unwrap()).connect().await;
+    for size in [100_000, 300_000, 500_000] {
+        let denied = format!(
+            r#"{{"token_create":{{"target":"b","shared":"{}"}}}}"#,
+            "AAAA".repeat(size / 4)
+        );
+        client.send(&request(&denied)).await;
+        client
+            .expect(&format!(
+                r#"{{"response":{{"permission_denied":{denied}}}}}"#
+            ))
+            .await;
+    }
+    site.stop().await;
 }
 
 #[tokio::test]
