@@ -125,6 +125,19 @@ async fn beside<T>(
     }
 }
 
+/// Answers a request that was never under way. What else is under way with its id stays so.
+async fn unregistered(
+    session: &Session<'_>,
+    running: &mut Running<'_>,
+    id: Option<u64>,
+    response: Response,
+    memory: Option<Memory>,
+) -> Result<(), End> {
+    let envelope = Envelope::new(id, response);
+    let sent = async { Ok(session.outbox.send(envelope, memory).await?) };
+    beside(running, sent).await
+}
+
 impl<'s, R: AsyncRead + Unpin> Requests<'_, 's, R> {
     /// Takes one request: answers it, or leaves it to what is running.
     async fn next(&mut self, running: &mut Running<'s>) -> Result<(), End> {
@@ -142,23 +155,18 @@ impl<'s, R: AsyncRead + Unpin> Requests<'_, 's, R> {
         };
         let session = self.session;
         if let Some(answer) = self.unknown_word(&request)? {
-            return beside(running, session.answer(id, answer.into(), memory)).await;
+            return unregistered(session, running, id, answer, memory).await;
         }
         let Some(registered) = session.register(id, &request) else {
             let error = api::Error::DuplicateId {
                 id: id.unwrap_or_default(),
             };
-            let envelope = Envelope::new(id, Response::Error(error));
-            // What belongs to the request of this id stays as it is. A package that follows has no place to go.
+            // A package that follows has no place to go.
             let oversized = match request {
                 Request::Install { size, .. } => Some(size),
                 _ => None,
             };
-            beside(running, async {
-                session.outbox.send(envelope, memory).await?;
-                Ok(())
-            })
-            .await?;
+            unregistered(session, running, id, Response::Error(error), memory).await?;
             return oversized.map_or(Ok(()), |size| Err(End::Oversized { size }));
         };
         let refusal = session.refusal(&request);

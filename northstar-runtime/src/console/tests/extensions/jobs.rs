@@ -198,3 +198,26 @@ async fn without_details_a_cancellation_is_told_in_the_words_of_0_9_2() {
         json(r#"{"unexpected":{"error":"cancelled"}}"#)
     );
 }
+
+#[tokio::test]
+async fn a_refused_word_ends_no_request_of_its_id() {
+    let mut stage = Stage::new(8);
+    let (mut client, _) = stage.connect(false, r#"{"ids":true,"jobs":true}"#).await;
+    client
+        .send(&identified(1, r#"{"start":{"container":"a:1.0.0"}}"#))
+        .await;
+    let Asked::Start(_, _, start) = stage.asked().await else {
+        panic!("no start");
+    };
+    client.send(&identified(1, r#"{"statistics":{}}"#)).await;
+    let (_, refused) = response(&mut client).await;
+    assert_eq!(refused["id"], 1);
+    assert!(refused["response"]["error"].is_object(), "{refused}");
+    client.send(&identified(2, r#"{"cancel":{"id":1}}"#)).await;
+    let (_, cancelled) = response(&mut client).await;
+    assert_eq!(
+        cancelled,
+        json(r#"{"id":2,"response":{"cancel":{"ok":{"id":1}}}}"#)
+    );
+    assert!(start.job().is_cancelled());
+}
