@@ -24,6 +24,7 @@ mod filter;
 mod handshake;
 mod input;
 mod install;
+mod listed;
 mod listener;
 mod output;
 mod peer;
@@ -49,6 +50,7 @@ use crate::{
 };
 use budget::Share;
 use connection::Client;
+use listed::Listed;
 use northstar_manifest::{Container, Permissions};
 use peer::Peer;
 use std::sync::Arc;
@@ -67,6 +69,7 @@ pub struct Console {
 struct Context {
     handle: Handle,
     tokens: Arc<Tokens>,
+    listed: Arc<Listed>,
     /// Name of this run of the daemon.
     instance: Arc<str>,
     cancel: CancellationToken,
@@ -90,6 +93,7 @@ impl Console {
             context: Context {
                 handle,
                 tokens,
+                listed: Arc::default(),
                 instance: token::instance()?.into(),
                 cancel,
             },

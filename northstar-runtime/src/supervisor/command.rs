@@ -38,7 +38,7 @@ impl<T> Reply<T> {
 /// One request to the driver.
 #[derive(Debug)]
 pub(super) enum Command {
-    List(Reply<Vec<Container>>),
+    List(Reply<std::sync::Arc<[Container]>>),
     Repositories(Reply<Vec<RepositoryId>>),
     Inspect(Container, Reply<Result<Inspection, Error>>),
     Statistics(Vec<Container>, Reply<Vec<Usage>>),

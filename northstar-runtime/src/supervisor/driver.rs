@@ -87,10 +87,7 @@ impl<W: Workshop + Uploads> Driver<W> {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::List(reply) => {
-                let containers = self.machine.registry.iter().map(|(container, _)| container);
-                answer(reply, containers.cloned().collect());
-            }
+            Command::List(reply) => answer(reply, self.machine.registry.list()),
             Command::Repositories(reply) => answer(reply, self.repositories.clone()),
             Command::Inspect(container, reply) => self.machine.inspect(&container, reply),
             Command::Mount(container, reply) => {

@@ -12,7 +12,12 @@ use super::{
 use crate::repository::RepositoryId;
 use northstar_manifest::{Container, Name, Version, VersionReq};
 use semver::Prerelease;
-use std::{collections::BTreeMap, fmt::Debug, path::PathBuf, sync::LazyLock};
+use std::{
+    collections::BTreeMap,
+    fmt::Debug,
+    path::PathBuf,
+    sync::{Arc, LazyLock},
+};
 use tokio_util::sync::CancellationToken;
 
 /// The version before all others: `0.0.0-0`, the lowest pre-release of the lowest version.
@@ -39,6 +44,8 @@ pub(super) trait Parts: Debug {
 #[derive(Debug)]
 pub(super) struct Registry<T: Parts> {
     entries: BTreeMap<Container, Entry<T>>,
+    /// The keys of `entries`, if somebody has asked since they changed.
+    listed: Option<Arc<[Container]>>,
     /// Installs that are being made visible, with where their answers go.
     committing: BTreeMap<Container, Reply<Result<Container, Error>>>,
 }
@@ -221,6 +228,7 @@ impl<T: Parts> Default for Registry<T> {
     fn default() -> Self {
         Registry {
             entries: BTreeMap::new(),
+            listed: None,
             committing: BTreeMap::new(),
         }
     }
@@ -236,11 +244,19 @@ impl<T: Parts> Registry<T> {
     }
 
     pub(super) fn insert(&mut self, container: Container, entry: Entry<T>) {
+        self.listed = None;
         self.entries.insert(container, entry);
     }
 
     pub(super) fn remove(&mut self, container: &Container) -> Option<Entry<T>> {
+        self.listed = None;
         self.entries.remove(container)
+    }
+
+    /// All containers, sorted. As long as they are the same it is the same list.
+    pub(super) fn list(&mut self) -> Arc<[Container]> {
+        let listed = || self.entries.keys().cloned().collect();
+        Arc::clone(self.listed.get_or_insert_with(listed))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Container, &Entry<T>)> {

@@ -281,7 +281,9 @@ async fn play(mut script: Script, record: Arc<Mutex<Record>>) {
         record.lock().unwrap().asked.push(describe(&asked));
         // A test that does not wait for its answer is no failure.
         match asked {
-            Asked::List(reply) => drop(reply.send(vec![app.clone(), container("lib:0.1.0")])),
+            Asked::List(reply) => {
+                drop(reply.send([app.clone(), container("lib:0.1.0")].into()));
+            }
             Asked::Repositories(reply) => {
                 drop(reply.send(vec!["default".parse().unwrap(), "deaf".parse().unwrap()]));
             }

@@ -18,7 +18,7 @@ async fn answers_come_as_they_are_there() {
     let Asked::List(list) = stage.asked().await else {
         panic!("no list");
     };
-    list.send(vec![container("app:1.0.0")]).unwrap();
+    list.send([container("app:1.0.0")].into()).unwrap();
     client
         .expect(r#"{"id":8,"response":{"list":["app:1.0.0"]}}"#)
         .await;
@@ -42,7 +42,7 @@ async fn requests_without_id_keep_their_order_beside_them() {
         panic!("no repositories");
     };
     // The one with an id is answered while the one without is waited for.
-    list.send(Vec::new()).unwrap();
+    list.send(Arc::default()).unwrap();
     client.expect(r#"{"id":1,"response":{"list":[]}}"#).await;
     repositories.send(Vec::new()).unwrap();
     client.expect(r#"{"response":{"repositories":[]}}"#).await;
@@ -63,7 +63,7 @@ async fn an_id_is_used_once_at_a_time() {
     client
         .expect(r#"{"id":1,"response":{"error":{"duplicate_id":{"id":1}}}}"#)
         .await;
-    list.send(Vec::new()).unwrap();
+    list.send(Arc::default()).unwrap();
     client.expect(r#"{"id":1,"response":{"list":[]}}"#).await;
     client.send(&identified(1, r#""ident""#)).await;
     client
@@ -88,12 +88,12 @@ async fn only_so_many_are_under_way() {
     }
     // The last line is read when one of them is answered, and not before.
     client.send(&request(r#""repositories""#)).await;
-    lists.swap_remove(0).send(Vec::new()).unwrap();
+    lists.swap_remove(0).send(Arc::default()).unwrap();
     client.expect(r#"{"id":0,"response":{"list":[]}}"#).await;
     let Asked::List(last) = stage.asked().await else {
         panic!("no list");
     };
-    last.send(Vec::new()).unwrap();
+    last.send(Arc::default()).unwrap();
     client
         .expect(&format!(r#"{{"id":{most},"response":{{"list":[]}}}}"#))
         .await;
@@ -117,7 +117,7 @@ async fn who_has_said_all_gets_all_answers() {
     client
         .expect(r#"{"id":2,"response":{"repositories":[]}}"#)
         .await;
-    list.send(Vec::new()).unwrap();
+    list.send(Arc::default()).unwrap();
     client.expect(r#"{"id":1,"response":{"list":[]}}"#).await;
     client.closed().await;
 }
@@ -175,7 +175,7 @@ async fn answers_and_notifications_come_while_a_package_is_sent() {
     let (slot, uploading) = script::upload(repository, install.job());
     install.send(Ok(slot)).unwrap();
     client.raw(b"12").await;
-    list.send(Vec::new()).unwrap();
+    list.send(Arc::default()).unwrap();
     client.expect(r#"{"id":1,"response":{"list":[]}}"#).await;
     stage.script.events.send(Event::Shutdown);
     client.expect(r#"{"notification":"shutdown"}"#).await;
