@@ -211,11 +211,19 @@ impl Agent {
             if !self.state.retries.is_due(&container, Instant::now()) {
                 continue;
             }
-            // The next step of the container comes with the next look.
-            self.state.dirty = true;
+            // A container may take its time to end, or not end at all: looking at once would ask it without a pause, and
+            // hear nobody meanwhile. Its end is told.
+            let is_over = !matches!(step, Step::Stop(_));
             match self.perform(&client, step).await {
-                Ok(()) => drop(self.state.failures.remove(&container)),
-                Err(error) => self.failed(container, &error),
+                // The next step of the container comes with the next look.
+                Ok(()) => {
+                    self.state.failures.remove(&container);
+                    self.state.dirty |= is_over;
+                }
+                Err(error) => {
+                    self.failed(container, &error);
+                    self.state.dirty = true;
+                }
             }
         }
     }
