@@ -22,7 +22,8 @@ const BATCH: usize = 64;
 /// How often each kind is measured.
 const RUNS: usize = 5;
 /// No client is slowed down here.
-const OPTIONS: &str = "options = { max_requests_per_sec = 1000000000 }";
+const OPTIONS: &str = "options = { max_requests_per_sec = 1000000000, \
+     max_requests_per_sec_per_peer = 1000000000 }";
 
 /// The request with a number.
 type Ask<'a> = &'a dyn Fn(usize) -> String;
@@ -50,10 +51,15 @@ pub fn measure(arguments: &Arguments) -> Result<Vec<Measure>> {
         let lines = lines(arguments.requests, ids, request);
         let mut taken = Vec::new();
         for _ in 0..RUNS {
+            let before = site.processor()?;
             let elapsed = pipelined(&site, ids, &lines, arguments.requests)?;
+            let processor = site.processor()?.saturating_sub(before);
             taken.push(elapsed);
             let rate = arguments.requests as f64 / elapsed.as_secs_f64();
-            eprintln!("{name}: {rate:.0} requests/s");
+            let each = processor.as_secs_f64() * 1e6 / arguments.requests as f64;
+            eprintln!(
+                "{name}: {rate:.0} requests/s, {each:.1} us of the daemon's processor time for each"
+            );
         }
         let name = format!("{} x {name} of {CONTAINERS}", arguments.requests);
         measures.push(Measure::new(name, &taken));

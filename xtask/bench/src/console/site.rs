@@ -15,6 +15,10 @@ use super::wire;
 
 /// Longer than a daemon takes to start or to end.
 const LIMIT: Duration = Duration::from_secs(60);
+/// Fields of /proc/PID/stat between the name and the time in user mode.
+const USER_TIME: usize = 11;
+/// Unit of the times there: USER_HZ is 100 wherever this runs.
+const TICK: Duration = Duration::from_millis(10);
 
 /// A running daemon; killed when dropped.
 #[derive(Debug)]
@@ -110,6 +114,16 @@ impl Site {
             .context("no VmRSS")?
             .parse()
             .context("VmRSS is no number")
+    }
+
+    /// Processor time that the daemon has used so far, in user mode and in the kernel (proc_pid_stat(5)).
+    pub fn processor(&self) -> Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // The name of the program may have blanks in it; its end is the last parenthesis.
+        let (_, fields) = stat.rsplit_once(')').context("no name in stat")?;
+        let times = fields.split_whitespace().skip(USER_TIME).take(2);
+        let ticks: u64 = times.map(str::parse::<u64>).sum::<Result<_, _>>()?;
+        Ok(TICK.saturating_mul(u32::try_from(ticks)?))
     }
 
     /// Ends the daemon.
