@@ -26,8 +26,8 @@ use crate::statistics::Measure;
 const PACE: Duration = Duration::from_millis(5);
 /// Between two connections of a hostile one.
 const RETURN: Duration = Duration::from_millis(500);
-/// Descriptors of a daemon that has far too few.
-const FEW_DESCRIPTORS: usize = 128;
+/// Descriptors of a daemon that has far too few: enough for itself and its packages, which have one each.
+const FEW_DESCRIPTORS: usize = 192;
 /// Installs at one byte per second.
 const SLOW_INSTALLS: usize = 64;
 
