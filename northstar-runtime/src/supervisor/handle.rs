@@ -151,7 +151,7 @@ impl Handle {
         let _ = self.commands.send(Command::Cancelled).await;
     }
 
-    /// Asks for an orderly end of the daemon. Does not wait for it: [`Event::Shutdown`] announces it.
+    /// Asks for an orderly end of the daemon. Does not wait for it: [`Event::Shutdown`](super::Event::Shutdown) announces it.
     pub async fn shutdown(&self) {
         // An error means that the end has come already.
         let _ = self.commands.send(Command::Shutdown).await;

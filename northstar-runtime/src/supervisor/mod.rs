@@ -42,9 +42,7 @@ pub(crate) use error::report;
 pub use error::{Error, Gone, InvalidArguments};
 pub use event::{Event, Exit, ExitReason, ExitStatus, MemoryEvents};
 pub use handle::{Handle, StartOverrides};
-pub use inspection::{
-    Inspection, Process, Protection, RepositoryFacts, State, Statistics, Usage,
-};
+pub use inspection::{Inspection, Process, Protection, RepositoryFacts, State, Statistics, Usage};
 pub use install::InstallSlot;
 pub use job::{Job, Progress, Watcher};
 pub(crate) use journal::Publisher;
