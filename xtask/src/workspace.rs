@@ -55,6 +55,21 @@ impl Workspace {
 }
 
 /// The cargo that runs xtask, else the one in `PATH`.
+///
+/// Without what cargo has told xtask about its own package: build scripts that ask for such variables (that of ring does) would
+/// run again, and everything on top of them be built again, whenever cargo is called from elsewhere.
 pub fn cargo() -> Command {
-    Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")))
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_of_package)) {
+        cargo.env_remove(name);
+    }
+    cargo
+}
+
+/// Whether cargo sets the variable for the package that it builds or runs ("Environment Variables" of the cargo book).
+pub fn is_of_package(variable: &str) -> bool {
+    ["CARGO_BIN_", "CARGO_MANIFEST_", "CARGO_PKG_"]
+        .iter()
+        .any(|prefix| variable.starts_with(prefix))
+        || ["CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE", "OUT_DIR"].contains(&variable)
 }

@@ -138,7 +138,9 @@ impl Suite {
         command
             .arg("--exact")
             .args(selected)
-            .current_dir(&self.executable.folder);
+            .current_dir(&self.executable.folder)
+            // Cargo sets this one; tests may look for their files with it.
+            .env("CARGO_MANIFEST_DIR", &self.executable.folder);
         Some(command)
     }
 
@@ -160,12 +162,11 @@ impl Suite {
                     .arg(plain.get_program())
                     .args(plain.get_args())
                     .arg("--test-threads=1")
-                    .current_dir(&self.executable.folder);
+                    .current_dir(&self.executable.folder)
+                    .env("CARGO_MANIFEST_DIR", &self.executable.folder);
                 command
             }
         };
-        // Cargo sets this one; tests may look for their files with it.
-        command.env("CARGO_MANIFEST_DIR", &self.executable.folder);
         count(&mut command)
     }
 

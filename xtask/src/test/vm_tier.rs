@@ -123,8 +123,11 @@ fn in_guest(
     stdout: &mut dyn io::Write,
 ) -> Result<i32> {
     let mut request = Request::of(command)?;
-    if let Some(folder) = command.get_current_dir() {
-        request.set("CARGO_MANIFEST_DIR", folder);
+    // What the command itself sets, like the folder of the package that a test program is of.
+    for (name, value) in command.get_envs() {
+        if let (Some(name), Some(value)) = (name.to_str(), value) {
+            request.set(name, value);
+        }
     }
     request.set(PROGRAMS_VARIABLE, programs);
     let start = Instant::now();

@@ -15,6 +15,8 @@ use std::{
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::workspace::is_of_package;
+
 /// Name of the serial port in the guest.
 pub const PORT: &str = "org.northstar.agent";
 
@@ -57,7 +59,9 @@ impl Request {
     pub fn here(command: Vec<OsString>) -> Result<Self> {
         let carried = |name: &OsString| {
             name.to_str().is_some_and(|name| {
-                CARRIED.contains(&name) || CARRIED_PREFIXES.iter().any(|p| name.starts_with(p))
+                !is_of_package(name)
+                    && (CARRIED.contains(&name)
+                        || CARRIED_PREFIXES.iter().any(|p| name.starts_with(p)))
             })
         };
         let mut environment: Vec<_> = env::vars_os().filter(|(name, _)| carried(name)).collect();
