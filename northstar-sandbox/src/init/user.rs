@@ -8,7 +8,9 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use caps::{CapSet, Capability};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use northstar_sys::process::{self, Fork, PidNamespace};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -119,7 +121,7 @@ fn help(socket: &OwnedFd, network: bool) -> ! {
             process::exit(code::FAILED);
         }
     };
-    tell(unshare(CloneFlags::CLONE_NEWUSER));
+    tell(raise_limits().and_then(|()| unshare(CloneFlags::CLONE_NEWUSER)));
     if receive(socket).is_err() {
         process::exit(code::FAILED);
     }
@@ -127,6 +129,33 @@ fn help(socket: &OwnedFd, network: bool) -> ! {
     // To the end of file or of this process.
     let _end = receive(socket);
     process::exit(code::DONE)
+}
+
+/// What the kernel counts for a user namespace as a whole: each soft limit of the process that makes
+/// the namespace bounds what all processes in it have together, whatever their own limits are, and
+/// the account is that of the maker's user, which all containers have in common (`create_user_ns`
+/// and `inc_rlimit_ucounts` of the kernel).
+const COUNTED: [Resource; 4] = [
+    Resource::RLIMIT_MEMLOCK,
+    Resource::RLIMIT_MSGQUEUE,
+    Resource::RLIMIT_NPROC,
+    Resource::RLIMIT_SIGPENDING,
+];
+
+/// Makes the limits of this process as high as it may, so that those of the payload decide. The
+/// payload's can be no higher: it has the same privileges when it sets them.
+fn raise_limits() -> nix::Result<()> {
+    let unbounded = caps::has_cap(None, CapSet::Effective, Capability::CAP_SYS_RESOURCE)
+        .map_err(|_| nix::errno::Errno::last())?;
+    for resource in COUNTED {
+        let limit = if unbounded {
+            RLIM_INFINITY
+        } else {
+            getrlimit(resource)?.1
+        };
+        setrlimit(resource, limit, limit)?;
+    }
+    Ok(())
 }
 
 /// Kills and reaps the helper. Nothing of the container may be a child of init that it did not

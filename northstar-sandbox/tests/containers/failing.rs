@@ -51,6 +51,7 @@ const FAILING: &[Failing] = &[
 /// The same with a user namespace.
 const FAILING_WITH_USER: &[Failing] = &[
     ("socketpair", None, "forker"),
+    ("prlimit64", Some((1, RLIMIT_SIGPENDING)), "user-namespace"),
     ("unshare", Some((0, CLONE_NEWUSER)), "user-namespace"),
     ("unshare", Some((0, CLONE_NEWIPC)), "user-namespace"),
     ("kill", None, "user-namespace"),
@@ -70,6 +71,7 @@ const STATX_MNT_ID: u32 = 0x1000;
 const PR_SET_NO_NEW_PRIVS: u32 = 38;
 const PR_CAPBSET_DROP: u32 = 24;
 const RLIMIT_CORE: u32 = 4;
+const RLIMIT_SIGPENDING: u32 = 11;
 
 /// Every call that fails ends the start with its step, and nothing is executed.
 pub fn every_failing_call_stops_the_start(world: &World) {

@@ -109,7 +109,8 @@ tests! {
         capability_sets_are_exact
         file_system_that_cannot_be_mapped_stops_the_start
         ids_beyond_the_range_stop_the_start
-        network_can_be_joined;
+        network_can_be_joined
+        limits_are_those_of_the_plan_alone;
     faults:
         garbage_ends_one_init_only
         stopped_init_is_killed_by_its_pidfd

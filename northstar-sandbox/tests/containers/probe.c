@@ -4,11 +4,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <mqueue.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -111,6 +113,31 @@ static int steal(void)
     return 0;
 }
 
+/* Uses up limits that the kernel counts per user: as many waiting signals, bytes in a message queue
+ * of 8 KiB messages and locked bytes as asked for. Says what was refused, and stays. */
+static _Noreturn void use(int signals, int queue, int locked)
+{
+    sigset_t blocked;
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGRTMIN);
+    sigprocmask(SIG_BLOCK, &blocked, NULL);
+    int sent = 0;
+    while (sent < signals && sigqueue(getpid(), SIGRTMIN, (union sigval){0}) == 0)
+        sent++;
+    printf("signals %s\n", sent == signals ? "ok" : strerrorname_np(errno));
+
+    struct mq_attr attributes = {.mq_maxmsg = queue / 8192, .mq_msgsize = 8192};
+    int opened = mq_open("/use", O_CREAT | O_EXCL | O_RDWR, 0600, &attributes);
+    printf("queue %s\n", opened >= 0 ? "ok" : strerrorname_np(errno));
+
+    int shared = shmget(IPC_PRIVATE, locked, IPC_CREAT | 0600);
+    int held = shared < 0 ? -1 : shmctl(shared, SHM_LOCK, NULL);
+    printf("locked %s\n", held == 0 ? "ok" : strerrorname_np(errno));
+    fflush(stdout);
+    for (;;)
+        pause();
+}
+
 int main(int argc, char **argv)
 {
     const char *word = argc > 1 ? argv[1] : "";
@@ -136,6 +163,8 @@ int main(int argc, char **argv)
         printf("%ld\n", syscall(SYS_keyctl, 0, -3, 0));
         return 0;
     }
+    if (strcmp(word, "use") == 0 && argc > 4)
+        use(atoi(argv[2]), atoi(argv[3]), atoi(argv[4]));
     if (strcmp(word, "setuid") == 0 && argc > 2) {
         if (setresuid(atoi(argv[2]), atoi(argv[2]), atoi(argv[2])) != 0)
             return 99;

@@ -8,9 +8,11 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, chown};
 
 use northstar_sandbox::plan::{
-    ArmPlan, CapabilitySet, DescriptorIndex, ExecPlan, IdRange, MountKind, NetworkPlan,
+    ArmPlan, CapabilitySet, DescriptorIndex, ExecPlan, IdRange, MountKind, NetworkPlan, Rlimit,
+    RlimitKind,
 };
 use northstar_sandbox::{ExitStatus, Step, StepError};
+use rustix::process::Resource;
 
 use crate::support::*;
 
@@ -259,4 +261,60 @@ pub fn network_can_be_joined(world: &World) {
     let found = world.run_in(&arm, &[network.as_fd()], &script).unwrap();
     assert_eq!(found.expect_success().trim(), expected.to_str().unwrap());
     assert_eq!(owner.kill(world), ExitStatus::Signal(9));
+}
+
+/// The limits that the kernel also keeps for a user namespace as a whole: neither the soft limits of the daemon's nor
+/// what other containers use may lower them.
+pub fn limits_are_those_of_the_plan_alone(world: &World) {
+    const COUNTED: [(RlimitKind, Resource, u64); 3] = [
+        (RlimitKind::Sigpending, Resource::Sigpending, 1000),
+        (RlimitKind::Msgqueue, Resource::Msgqueue, 90_000),
+        (RlimitKind::Memlock, Resource::Memlock, 1 << 20),
+    ];
+    let Some(arm) = arm_plan(world) else { return };
+    let forker = rustix::process::Pid::from_raw(world.forker().pid());
+    // Init, its helper and the payload have what the forker has.
+    let before = COUNTED.map(|(_, resource, _)| {
+        let before = rustix::process::getrlimit(resource);
+        let tiny = rustix::process::Rlimit {
+            current: Some(1),
+            maximum: before.maximum,
+        };
+        rustix::process::prlimit(forker, resource, tiny).unwrap()
+    });
+    let planned = |tenths: u64| {
+        let mut plan = program(&["/bin/probe", "use", "1000", "81920", "1048576"]);
+        let limits = COUNTED.map(|(kind, _, limit)| Rlimit {
+            kind,
+            soft: Some(limit * tenths / 10),
+            hard: Some(limit * tenths / 10),
+        });
+        plan.rlimits = limits.to_vec();
+        plan
+    };
+    // A queue takes a little more than its messages.
+    let (enough, too_little) = (planned(10), planned(9));
+    let started = [&enough, &enough, &too_little].map(|plan| {
+        let armed = world.try_arm(&arm, &[])?;
+        armed.go(world, plan, &[])
+    });
+    for ((_, resource, _), before) in COUNTED.iter().zip(before) {
+        rustix::process::prlimit(forker, *resource, before).unwrap();
+    }
+    let mut seen = Vec::new();
+    for running in started {
+        let mut running = running.unwrap();
+        let lines = [running.line(), running.line(), running.line()];
+        seen.push((lines.join(", "), running));
+    }
+    for (_, running) in &seen {
+        running.init.control.signal(9).unwrap();
+    }
+    let seen = seen.into_iter().map(|(lines, running)| {
+        assert_eq!(running.finish(world).status, ExitStatus::Signal(9));
+        lines
+    });
+    let granted = "signals ok, queue ok, locked ok";
+    let refused = "signals EAGAIN, queue EMFILE, locked ENOMEM";
+    assert_eq!(seen.collect::<Vec<_>>(), [granted, granted, refused]);
 }
