@@ -9,6 +9,7 @@
 use northstar_sys::{
     exec::Program,
     memfd::{self, Content},
+    process::is_more_privileged_than_its_caller,
 };
 use rustix::{
     io::Errno,
@@ -35,6 +36,10 @@ const OWN_PROGRAM: &str = "/proc/self/exe";
 const NAME: &str = "northstar";
 /// Name in `/proc/PID/comm`, which the kernel derives from the copy otherwise: what pgrep(1) and ps(1) know the daemon by.
 const COMM: &std::ffi::CStr = c"northstar";
+/// All that a daemon keeps of the environment of somebody who has fewer privileges. The C library itself removes what it knows
+/// to be dangerous to it, and not every one does; it leaves what secure_getenv(3) hides from libraries. The copy, which
+/// gains nothing by its execution, would load and obey all of it.
+const HARMLESS: [&str; 3] = ["PATH", "RUST_BACKTRACE", "RUST_LOG"];
 /// Most bytes that one sendfile(2) is asked for; the kernel itself stops a page before 2 GiB.
 const CHUNK: usize = 1 << 30;
 
@@ -65,8 +70,9 @@ pub enum BinaryError {
     Execute(#[source] io::Error),
 }
 
-/// Replaces this process by a sealed copy of its program, with the same arguments, environment and inherited descriptors.
-/// Returns if it is such a copy already. To be called with one thread, and before anything is opened that has to
+/// Replaces this process by a sealed copy of its program, with the same arguments, environment and inherited descriptors;
+/// of the environment only PATH, RUST_BACKTRACE and RUST_LOG, if the file of the program gives privileges that the caller
+/// does not have. Returns if it is such a copy already. To be called with one thread, and before anything is opened that has to
 /// survive.
 ///
 /// # Errors
@@ -184,7 +190,10 @@ fn refused(error: northstar_sys::Error) -> BinaryError {
 fn execute(copy: &OwnedFd) -> Result<Infallible, BinaryError> {
     let terminated = |string: OsString| CString::new(string.into_vec());
     let arguments = std::env::args_os().map(terminated);
-    let environment = std::env::vars_os().map(|(mut variable, value)| {
+    let trusted = !is_more_privileged_than_its_caller();
+    let environment = std::env::vars_os()
+        .filter(|(variable, _)| trusted || HARMLESS.iter().any(|harmless| variable == harmless));
+    let environment = environment.map(|(mut variable, value)| {
         variable.push("=");
         variable.push(value);
         terminated(variable)

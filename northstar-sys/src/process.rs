@@ -153,6 +153,14 @@ pub fn exit(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
+/// Whether this process got privileges from the program it executes that whoever executed it does not have: AT_SECURE of
+/// getauxval(3). What came from there, like the environment, is not to be trusted then.
+pub fn is_more_privileged_than_its_caller() -> bool {
+    // SAFETY: getauxval takes a number and returns one, out of a table that never changes.
+    let secure = unsafe { libc::getauxval(libc::AT_SECURE) };
+    secure != 0
+}
+
 /// Sends `signal`, any number of signal(7) including real-time ones, to the process of `pidfd`.
 ///
 /// # Errors

@@ -12,7 +12,7 @@ use std::{
     io::Write,
     os::{
         fd::AsRawFd,
-        unix::{ffi::OsStringExt, process::CommandExt},
+        unix::{ffi::OsStringExt, fs::MetadataExt, process::CommandExt},
     },
     path::Path,
     process::{Command, Stdio},
@@ -128,11 +128,9 @@ fn status(pid: i32, key: &str) -> String {
     line.unwrap().trim_start_matches(':').trim().to_owned()
 }
 
-/// The copy has no capabilities of its own.
-#[test]
-fn daemon_that_has_its_capabilities_from_its_file_keeps_them() {
-    let site = Site::new();
-    let container = site.shell("app", "exit 7", "", "");
+/// Copies the daemon's program into a site that then belongs to user 1000 and gives the copy, as its file capabilities,
+/// everything that this process may pass on. Returns the command of user 1000 that runs it, and the set.
+fn privileged_copy(site: &Site) -> (Command, u64) {
     let program = site.path("northstar");
     fs::copy(PROGRAM, &program).unwrap();
     let own = std::process::id().try_into().unwrap();
@@ -147,12 +145,20 @@ fn daemon_that_has_its_capabilities_from_its_file_keeps_them() {
     let flags = rustix::fs::XattrFlags::empty();
     rustix::fs::setxattr(&program, c"security.capability", &value, flags).unwrap();
     site.give_to(1000);
-
     let mut command = Command::new(&program);
     command
         .args(site.command().get_args())
         .env_remove("RUST_LOG");
     command.uid(1000).gid(1000);
+    (command, bounding)
+}
+
+/// The copy in memory has no capabilities of its own.
+#[test]
+fn daemon_that_has_its_capabilities_from_its_file_keeps_them() {
+    let site = Site::new();
+    let container = site.shell("app", "exit 7", "", "");
+    let (command, bounding) = privileged_copy(&site);
     let daemon = site.daemon_by(command);
     assert!(seals(daemon.pid()).unwrap().contains(all_seals()));
     let all = format!("{bounding:016x}");
@@ -166,6 +172,82 @@ fn daemon_that_has_its_capabilities_from_its_file_keeps_them() {
         console.exit_of(&container),
         serde_json::json!({"exit": {"code": 7}})
     );
+}
+
+/// Who starts a program that is more privileged than himself does not say what it loads. The kernel tells the first
+/// program so (AT_SECURE of getauxval(3)), but not the copy, which gains nothing any more.
+#[test]
+fn environment_of_who_has_fewer_privileges_does_not_reach_the_copy() {
+    let site = Site::new();
+    let (source, library, proof) = (
+        site.path("preloaded.c"),
+        site.path("preloaded.so"),
+        site.path("proof"),
+    );
+    let code = format!(
+        "#include <fcntl.h>\n__attribute__((constructor)) static void loaded(void)\n\
+         {{ open(\"{}\", O_CREAT | O_WRONLY, 0600); }}\n",
+        proof.display()
+    );
+    fs::write(&source, code).unwrap();
+    let compiled = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .status();
+    assert!(compiled.unwrap().success());
+    // The library is one that is loaded.
+    let mut unprivileged = Command::new(PROGRAM);
+    unprivileged.arg("--version").env("LD_PRELOAD", &library);
+    assert!(
+        unprivileged
+            .stdout(Stdio::null())
+            .status()
+            .unwrap()
+            .success()
+    );
+    fs::remove_file(&proof).unwrap();
+
+    let (mut command, _) = privileged_copy(&site);
+    command
+        .env_clear()
+        .env("LD_PRELOAD", &library)
+        .env("LD_AUDIT", &library)
+        .env("LD_LIBRARY_PATH", site.path(""))
+        .env("GCONV_PATH", site.path(""))
+        .env("GLIBC_TUNABLES", "glibc.malloc.check=3")
+        .env("OPENSSL_CONF", site.path("openssl.cnf"))
+        .env("DM_DEV_DIR", site.path(""))
+        .env("RUST_LOG", "warn");
+    let daemon = site.daemon_by(command);
+    let environment = fs::read(format!("/proc/{}/environ", daemon.pid())).unwrap();
+    assert_eq!(String::from_utf8(environment).unwrap(), "RUST_LOG=warn\0");
+    assert!(!proof.exists());
+}
+
+/// The forker, which has every privilege of the daemon, and init are not dumpable: the kernel gives what procfs tells of
+/// them to root, although they belong to the daemon's user.
+#[test]
+fn forker_and_init_are_closed_to_other_processes_of_their_user() {
+    let site = Site::new();
+    let container = site.shell("app", SLEEP, "", "");
+    let (command, _) = privileged_copy(&site);
+    let daemon = site.daemon_by(command);
+    assert_eq!(daemon.console().start(&container), None);
+    let list = |pid: i32| {
+        let mut list = Command::new("ls");
+        list.arg(format!("/proc/{pid}/fd")).uid(1000).gid(1000);
+        list.output().unwrap().status.success()
+    };
+    let mut expected = vec![(daemon.pid(), true), (daemon.forker(), false)];
+    expected.push((init(&daemon), false));
+    for (pid, open) in expected {
+        assert_eq!(list(pid), open, "{}", name(pid));
+        for entry in ["environ", "maps", "mem", "auxv"] {
+            let owner = fs::metadata(format!("/proc/{pid}/{entry}")).unwrap().uid();
+            let expected = if open { 1000 } else { 0 };
+            assert_eq!(owner, expected, "{entry} of {}", name(pid));
+        }
+    }
 }
 
 /// Runs the daemon in a pid namespace, for which alone the setting is.
