@@ -49,8 +49,10 @@ pub(crate) fn on_all_cores<S, T: Send, E: Send>(
             .unwrap_or_else(PoisonError::into_inner)
             .append(&mut own);
     };
+    // To count the cores takes longer than to hash a block: the system's files are read for it.
+    let threads = if count > 1 { cores() as u64 } else { 1 };
     thread::scope(|scope| {
-        for _ in 1..(cores() as u64).min(count) {
+        for _ in 1..threads.min(count) {
             // A thread the system does not give is not needed: this one does all that is left.
             if thread::Builder::new().spawn_scoped(scope, run).is_err() {
                 break;
