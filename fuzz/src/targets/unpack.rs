@@ -1,6 +1,10 @@
 //! Listing and unpacking an image, which is the input.
 
-use std::fs;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -68,34 +72,78 @@ static DIRECTORY: LazyLock<PathBuf> = LazyLock::new(|| {
     directory
 });
 
-fn run(input: &[u8]) {
-    let size = input.len().next_multiple_of(BLOCK).max(BLOCK) as u64;
-    let (front, end) = forge::archive(&Contents {
-        layout: Layout::Current,
-        comment: b"version: 0.9.2\n",
-        manifest: MANIFEST,
-        signature: None,
-        image: forge::Image {
-            size: size as u32,
-            crc32: 0,
-        },
-    });
-    let start = front.len() as u64;
-    let pieces = [(0, &front[..]), (start, input), (start + size, &end)];
-    scratch::with_file(start + size + end.len() as u64, &pieces, |file| {
-        let package = Package::open(file, None).expect("a package around the image");
-        let listed = memory::bounded(LIMIT, || squashfs::list(file, package.image()));
-        let Ok(entries) = listed else {
-            return;
-        };
-        let total: u64 = entries.iter().map(content).fold(0, u64::saturating_add);
-        if total > LARGEST || entries.len() > 64 {
-            return;
+/// A package around images of one size, in a file of its own. What is around the image is read once.
+struct Around {
+    file: File,
+    package: Package,
+    /// Where the image is in the file.
+    image: Range<u64>,
+}
+
+thread_local! {
+    /// One for each number of blocks.
+    static AROUND: RefCell<BTreeMap<usize, Around>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+impl Around {
+    fn new(blocks: usize) -> Around {
+        let size = blocks * BLOCK;
+        let (front, end) = forge::archive(&Contents {
+            layout: Layout::Current,
+            comment: b"version: 0.9.2\n",
+            manifest: MANIFEST,
+            signature: None,
+            image: forge::Image {
+                size: size as u32,
+                crc32: 0,
+            },
+        });
+        let file = scratch::file();
+        let start = front.len() as u64;
+        let image = start..start + size as u64;
+        for (offset, bytes) in [(0, front), (image.end, end)] {
+            file.write_all_at(&bytes, offset)
+                .expect("a write to memory");
         }
-        let target = DIRECTORY.join("target");
-        let unpacked = memory::bounded(LIMIT, || unpack(file, &package, &target));
-        check(&entries, unpacked.is_ok(), &target);
+        let package = Package::open(&file, None).expect("a package around the image");
+        Around {
+            file,
+            package,
+            image,
+        }
+    }
+
+    /// Puts an image into the package that is not longer than it may be, with zeros behind it.
+    fn put(&self, image: &[u8]) {
+        let mut bytes = image.to_vec();
+        bytes.resize((self.image.end - self.image.start) as usize, 0);
+        self.file
+            .write_all_at(&bytes, self.image.start)
+            .expect("a write to memory");
+    }
+}
+
+fn run(input: &[u8]) {
+    let blocks = input.len().div_ceil(BLOCK).max(1);
+    AROUND.with_borrow_mut(|around| {
+        let around = around.entry(blocks).or_insert_with(|| Around::new(blocks));
+        around.put(input);
+        list_and_unpack(&around.file, &around.package);
     });
+}
+
+fn list_and_unpack(file: &File, package: &Package) {
+    let listed = memory::bounded(LIMIT, || squashfs::list(file, package.image()));
+    let Ok(entries) = listed else {
+        return;
+    };
+    let total: u64 = entries.iter().map(content).fold(0, u64::saturating_add);
+    if total > LARGEST || entries.len() > 64 {
+        return;
+    }
+    let target = DIRECTORY.join("target");
+    let unpacked = memory::bounded(LIMIT, || unpack(file, package, &target));
+    check(&entries, unpacked.is_ok(), &target);
 }
 
 /// Bytes that unpacking an entry writes.
@@ -148,7 +196,7 @@ fn check(entries: &[Entry], is_unpacked: bool, target: &Path) {
 fn seeds() -> Vec<Vec<u8>> {
     let read = |name| {
         let bytes = fs::read(fixture(name)).expect("a fixture");
-        let file = fs::File::open(fixture(name)).expect("a fixture");
+        let file = File::open(fixture(name)).expect("a fixture");
         let archive = Archive::read(&file).expect("an archive");
         let start = archive.image.offset as usize;
         let size = (archive.image.size as usize).min(3 * BLOCK);
