@@ -71,6 +71,11 @@ fn lines() {
 }
 
 #[test]
+fn sessions() {
+    exercise(&targets::session::TARGET, 3_000);
+}
+
+#[test]
 fn configurations() {
     exercise(&targets::config::TARGET, 3_000);
 }

@@ -11,6 +11,8 @@ pub mod manifest;
 pub mod package;
 #[cfg(feature = "daemon")]
 pub mod seccomp;
+#[cfg(feature = "session")]
+pub mod session;
 pub mod signature;
 pub mod tree;
 pub mod unpack;
@@ -48,6 +50,8 @@ pub static ALL: &[&Target] = &[
     &unpack::TARGET,
     #[cfg(feature = "daemon")]
     &codec::TARGET,
+    #[cfg(feature = "session")]
+    &session::TARGET,
     #[cfg(feature = "daemon")]
     &config::TARGET,
     #[cfg(feature = "daemon")]

@@ -95,23 +95,7 @@ impl Accepting {
     }
 
     fn connection(&self, stream: Stream, peer: Peer) -> impl Future<Output = ()> + Send + use<> {
-        let share = match peer.origin() {
-            Some(origin) => self.budget.share(origin),
-            None => Share::alone(self.listener.options.max_request_size),
-        };
-        let client = Client {
-            permissions: peer.permissions(&self.listener),
-            peer,
-            options: self.listener.options.clone(),
-            pending: Some(self.slots.admit()),
-            limits: Some(self.listener.limits.clone()),
-            share,
-            connect_by: self
-                .listener
-                .options
-                .connect_timeout
-                .map(|timeout| Instant::now() + timeout),
-        };
+        let client = client(&self.listener, &self.slots, &self.budget, peer);
         let context = self.context.clone();
         async move {
             match stream {
@@ -128,6 +112,31 @@ impl Accepting {
                 }
             }
         }
+    }
+}
+
+/// A connection that `peer` has made to a listener, from now on.
+pub(super) fn client(
+    listener: &config::Listener,
+    slots: &Arc<Slots>,
+    budget: &Budget,
+    peer: Peer,
+) -> Client {
+    let options = listener.options.clone();
+    let share = match peer.origin() {
+        Some(origin) => budget.share(origin),
+        None => Share::alone(options.max_request_size),
+    };
+    Client {
+        permissions: peer.permissions(listener),
+        peer,
+        pending: Some(slots.admit()),
+        limits: Some(listener.limits.clone()),
+        share,
+        connect_by: options
+            .connect_timeout
+            .map(|timeout| Instant::now() + timeout),
+        options,
     }
 }
 

@@ -29,6 +29,8 @@ mod listener;
 mod output;
 mod peer;
 mod permissions;
+#[cfg(feature = "played")]
+mod played;
 mod requests;
 mod session;
 mod slots;
@@ -140,18 +142,26 @@ impl Console {
         options: ConnectionOptions,
     ) {
         let (input, output) = stream.into_split();
-        let share = Share::alone(options.max_request_size);
-        let client = Client {
-            connect_by: options
-                .connect_timeout
-                .map(|timeout| Instant::now() + timeout),
-            peer: Peer::Container(container),
-            permissions,
-            options,
-            pending: None,
-            limits: None,
-            share,
-        };
+        let client = container_client(container, permissions, options);
         connection::serve(input, output, client, self.context.clone()).await;
+    }
+}
+
+/// The connection of a container, from now on.
+fn container_client(
+    container: Container,
+    permissions: Permissions,
+    options: ConnectionOptions,
+) -> Client {
+    Client {
+        share: Share::alone(options.max_request_size),
+        connect_by: options
+            .connect_timeout
+            .map(|timeout| Instant::now() + timeout),
+        peer: Peer::Container(container),
+        permissions,
+        options,
+        pending: None,
+        limits: None,
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 /// Where the one answer of a command goes. The asker may be gone: then nobody misses the answer.
 #[derive(Debug)]
-pub(crate) struct Reply<T> {
+pub struct Reply<T> {
     sender: oneshot::Sender<T>,
     job: Job,
 }
@@ -20,7 +20,7 @@ impl<T> Reply<T> {
     }
 
     /// Gives the answer; hands it back if nobody waits for it.
-    pub(crate) fn send(self, answer: T) -> Result<(), T> {
+    pub fn send(self, answer: T) -> Result<(), T> {
         self.sender.send(answer)
     }
 
@@ -30,7 +30,7 @@ impl<T> Reply<T> {
     }
 
     /// The job that this is the end of.
-    pub(crate) fn job(&self) -> Job {
+    pub fn job(&self) -> Job {
         self.job.clone()
     }
 }

@@ -30,7 +30,7 @@ pub struct Lag {
 
 /// Writes events. When the last of its clones is gone the readers come to an end.
 #[derive(Clone, Debug)]
-pub(crate) struct Publisher {
+pub struct Publisher {
     ring: Arc<Ring>,
     last: watch::Sender<u64>,
 }
@@ -99,7 +99,7 @@ impl Publisher {
     }
 
     /// Adds an event, in place of the oldest one if the ring is full.
-    pub(crate) fn send(&self, event: Event) {
+    pub fn send(&self, event: Event) {
         let last = {
             let mut kept = self.ring.kept();
             if kept.events.len() >= self.ring.capacity {

@@ -32,8 +32,8 @@ mod job;
 mod journal;
 mod machine;
 mod registry;
-#[cfg(test)]
-pub(crate) mod script;
+#[cfg(any(test, feature = "played"))]
+pub mod script;
 mod shutdown;
 mod uploads;
 mod works;

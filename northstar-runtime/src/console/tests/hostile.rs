@@ -211,7 +211,7 @@ async fn two_hundred_connections_work_at_once() {
 #[tokio::test]
 async fn the_user_of_a_process_decides_what_it_may_do() {
     let directory = tempfile::tempdir().unwrap();
-    let (handle, script) = script::script(4);
+    let (handle, script) = script::script(4, &repositories());
     tokio::spawn(play(script, Arc::default()));
     let cancel = CancellationToken::new();
     let console = Console::new(handle, cancel.clone()).unwrap();

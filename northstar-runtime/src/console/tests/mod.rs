@@ -14,9 +14,9 @@ use super::{Console, Listening};
 use crate::{
     config::{Address, ConnectionOptions, Listener, ListenerOptions},
     supervisor::{
-        Error, Event, Exit, ExitReason, ExitStatus, Inspection, Process, Protection, Publisher,
+        Error, Event, Exit, ExitReason, ExitStatus, Inspection, Process, Protection, RepositoryFacts,
         State, Statistics, Usage,
-        script::{self, Asked, Script},
+        script::{self, Asked, Publisher, Script},
     },
 };
 use northstar_manifest::{Container, Manifest, Permissions};
@@ -49,6 +49,19 @@ fn json(text: &str) -> Value {
 
 fn request(request: &str) -> String {
     format!("{{\"request\":{request}}}")
+}
+
+/// The repositories of the played supervisor.
+fn repositories() -> [RepositoryFacts; 2] {
+    let facts = |name: &str, in_memory, protection| RepositoryFacts {
+        id: name.parse().unwrap(),
+        in_memory,
+        protection,
+    };
+    [
+        facts("default", false, Protection::DmVerity),
+        facts("deaf", true, Protection::None),
+    ]
 }
 
 /// What the played supervisor was asked, and the bytes of the uploads that got to their end.
@@ -96,7 +109,7 @@ impl Setup {
     /// Serves a TCP and a Unix socket.
     async fn start(self) -> Server {
         let directory = tempfile::tempdir().unwrap();
-        let (handle, script) = script::script(self.events);
+        let (handle, script) = script::script(self.events, &repositories());
         let events = script.events.clone();
         let record = Arc::<Mutex<Record>>::default();
         tokio::spawn(play(script, Arc::clone(&record)));

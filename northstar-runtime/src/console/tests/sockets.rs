@@ -12,7 +12,7 @@ use std::{
 };
 
 fn console() -> (Console, CancellationToken) {
-    let (handle, script) = script::script(4);
+    let (handle, script) = script::script(4, &repositories());
     tokio::spawn(play(script, Arc::default()));
     let cancel = CancellationToken::new();
     (Console::new(handle, cancel.clone()).unwrap(), cancel)

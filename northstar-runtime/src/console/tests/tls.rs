@@ -2,8 +2,10 @@
 
 mod authority;
 
-use super::{CONNECT, Client, DEADLINE, Record, SUBSCRIBE, container, json, play, request};
-use crate::supervisor::Publisher;
+use super::{
+    CONNECT, Client, DEADLINE, Record, SUBSCRIBE, container, json, play, repositories, request,
+};
+use crate::supervisor::script::Publisher;
 use crate::{
     config::{Address, ConnectionOptions, Listener, ListenerOptions, SubjectPeer, Tls},
     console::{Console, Listening},
@@ -74,7 +76,7 @@ impl Site {
         write(&tls.client_ca, &clients.pem());
         write(&path("client_crl"), &clients.revocations(&[]));
 
-        let (handle, script) = script::script(64);
+        let (handle, script) = script::script(64, &repositories());
         let events = script.events.clone();
         let record = Arc::<Mutex<Record>>::default();
         tokio::spawn(play(script, Arc::clone(&record)));

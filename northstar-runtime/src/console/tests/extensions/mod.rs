@@ -16,7 +16,7 @@ struct Stage {
 impl Stage {
     /// `events` are kept for slow clients.
     fn new(events: usize) -> Stage {
-        let (handle, script) = script::script(events);
+        let (handle, script) = script::script(events, &repositories());
         let console = Console::new(handle, CancellationToken::new()).unwrap();
         Stage { console, script }
     }

@@ -47,7 +47,7 @@ async fn subscribers_are_told_everything_in_the_documented_shape() {
 
 #[tokio::test]
 async fn notifications_come_while_a_request_is_worked_on() {
-    let (handle, mut script) = script::script(8);
+    let (handle, mut script) = script::script(8, &repositories());
     let cancel = CancellationToken::new();
     let console = Console::new(handle, cancel).unwrap();
     let (ours, theirs) = UnixStream::pair().unwrap();
