@@ -12,8 +12,8 @@ use crate::version;
 /// Checks the bytes of a package in the order of the file, in any pieces.
 ///
 /// It refuses as early as the bytes allow: a foreign file at its first header, an unsigned package
-/// or one of another key before the first byte of its image, a damaged image at its end. Memory is
-/// bounded by the limits on the small parts.
+/// or one of another key before the first byte of its image, a damaged image at its end. It holds the
+/// manifest and the signature until the image begins, each once, and hardly anything after that.
 ///
 /// One thing it cannot check: the salt of the hash tree comes after the data it is needed for.
 /// So against the root hash the image is checked afterwards, with
@@ -30,32 +30,39 @@ enum State {
     /// Manifest and signature, up to the first byte of the image.
     Head(Head),
     Image {
-        head: Head,
+        start: Start,
         left: u64,
         crc32: crc32fast::Hasher,
     },
     /// Central directory, end record and comment.
-    Tail { head: Head, bytes: Vec<u8> },
+    Tail { start: Start, bytes: Vec<u8> },
     /// An earlier update failed, and so does every later one.
     Failed,
 }
 
-/// What the headers so far said.
+/// What comes before the image, while it arrives.
 #[derive(Debug)]
 struct Head {
-    /// All bytes so far.
+    /// The entry that is being received, so far.
     bytes: Vec<u8>,
-    /// How many bytes the next step needs.
+    /// How many bytes of it the next step needs.
     wanted: usize,
-    /// Where the entry begins that is being received.
-    start: usize,
-    /// That entry and its header, once the fixed part of the header is there.
+    /// Where it begins in the file.
+    start: u64,
+    /// What it is and its header, once the fixed part of the header is there.
     current: Option<(Record, Vec<u8>)>,
     layout: Option<Layout>,
     /// The entries before.
     records: Vec<Record>,
     manifest: Vec<u8>,
     signature: Option<Vec<u8>>,
+}
+
+/// What is left of that when the image begins.
+#[derive(Debug)]
+struct Start {
+    layout: Layout,
+    records: Vec<Record>,
     hashes: Option<Hashes>,
 }
 
@@ -79,16 +86,17 @@ impl StreamVerifier {
 
     /// Checks that the package is complete.
     pub fn finish(self) -> Result<(), OpenError> {
-        let State::Tail { head, bytes } = self.state else {
+        let State::Tail { start, bytes } = self.state else {
             return Err(ArchiveError::NoEnd.into());
         };
-        let layout = head.layout.ok_or(ArchiveError::NoEnd)?;
-        let fixed = Frame::new(layout, &head.records, b"")?.directory.len();
+        let fixed = Frame::new(start.layout, &start.records, b"")?
+            .directory
+            .len();
         let comment = bytes.get(fixed..).ok_or(ArchiveError::NoEnd)?;
-        let frame = Frame::new(layout, &head.records, comment)?;
+        let frame = Frame::new(start.layout, &start.records, comment)?;
         frame.compare_directory(&bytes, &[])?;
         version::parse_comment(comment)?;
-        match (self.key, head.hashes) {
+        match (self.key, start.hashes) {
             (Some(_), Some(hashes)) => check_comment(comment, &hashes),
             _ => Ok(()),
         }
@@ -103,16 +111,21 @@ impl State {
                 if !head.receive(bytes)? {
                     return Ok(State::Head(head));
                 }
-                head.hashes = authenticate(&head.manifest, head.signature.as_deref(), key)?;
+                let hashes = authenticate(&head.manifest, head.signature.as_deref(), key)?;
                 let left = head.records.last().map_or(0, |image| image.size.into());
+                let start = Start {
+                    layout: head.layout.ok_or(ArchiveError::NoEnd)?,
+                    records: head.records,
+                    hashes,
+                };
                 Ok(State::Image {
-                    head,
+                    start,
                     left,
                     crc32: crc32fast::Hasher::new(),
                 })
             }
             State::Image {
-                head,
+                start,
                 left,
                 mut crc32,
             } => {
@@ -120,26 +133,26 @@ impl State {
                 crc32.update(taken);
                 let left = left - taken.len() as u64;
                 if left > 0 {
-                    return Ok(State::Image { head, left, crc32 });
+                    return Ok(State::Image { start, left, crc32 });
                 }
-                let expected = head.records.last().map(|image| image.crc32);
+                let expected = start.records.last().map(|image| image.crc32);
                 if Some(crc32.finalize()) != expected {
                     let entry = EntryName::Image;
                     return Err(ArchiveError::Checksum { entry }.into());
                 }
                 let bytes = Vec::new();
-                Ok(State::Tail { head, bytes })
+                Ok(State::Tail { start, bytes })
             }
             State::Tail {
-                head,
+                start,
                 bytes: mut tail,
             } => {
-                tail.extend_from_slice(bytes);
-                *bytes = &[];
-                if tail.len() > TAIL_LIMIT {
+                if bytes.len() > TAIL_LIMIT.saturating_sub(tail.len()) {
                     return Err(ArchiveError::NoEnd.into());
                 }
-                Ok(State::Tail { head, bytes: tail })
+                tail.extend_from_slice(bytes);
+                *bytes = &[];
+                Ok(State::Tail { start, bytes: tail })
             }
             State::Failed => Err(ArchiveError::NoEnd.into()),
         }
@@ -157,7 +170,6 @@ impl Head {
             records: Vec::new(),
             manifest: Vec::new(),
             signature: None,
-            hashes: None,
         }
     }
 
@@ -184,8 +196,7 @@ impl Head {
     /// Reads the fixed part of a local header and learns how long the entry is.
     fn begin_entry(&mut self) -> Result<(), ArchiveError> {
         let index = self.records.len();
-        let fixed = self.bytes.get(self.start..).unwrap_or_default();
-        let stated = parse_local(fixed).ok_or(ArchiveError::NoEnd)?;
+        let stated = parse_local(&self.bytes).ok_or(ArchiveError::NoEnd)?;
         let layout = match self.layout {
             Some(layout) => layout,
             None => *self.layout.insert(stated.layout?),
@@ -198,11 +209,14 @@ impl Head {
             _ => EntryName::Image,
         };
         let record = Record::new(name, stated.size.into(), stated.crc32)?;
-        let header = local_header(layout, &record, self.start as u64);
-        self.wanted = self.start + header.len();
+        let header = local_header(layout, &record, self.start);
+        self.wanted = header.len();
         if name != EntryName::Image {
+            // Within the limit of the entry.
             self.wanted += record.size as usize;
         }
+        self.bytes
+            .reserve_exact(self.wanted.saturating_sub(self.bytes.len()));
         self.current = Some((record, header));
         Ok(())
     }
@@ -210,23 +224,24 @@ impl Head {
     /// Checks an entry that has arrived; of the image, its header.
     fn end_entry(&mut self, record: Record, header: &[u8]) -> Result<(), ArchiveError> {
         let entry = record.name;
-        let found = self.bytes.get(self.start..).unwrap_or_default();
-        let (found, content) = found.split_at_checked(header.len()).unwrap_or((found, &[]));
+        let found = self.bytes.get(..header.len()).unwrap_or(&self.bytes);
         if let Some(at) = first_difference(found, header) {
-            let offset = (self.start + at) as u64;
+            let offset = self.start + at as u64;
             return Err(ArchiveError::LocalHeader { entry, offset });
         }
-        if entry != EntryName::Image && crc32fast::hash(content) != record.crc32 {
+        let mut content = std::mem::take(&mut self.bytes);
+        content.drain(..header.len().min(content.len()));
+        if entry != EntryName::Image && crc32fast::hash(&content) != record.crc32 {
             return Err(ArchiveError::Checksum { entry });
         }
         match entry {
-            EntryName::Manifest => self.manifest = content.to_vec(),
-            EntryName::Signature => self.signature = Some(content.to_vec()),
+            EntryName::Manifest => self.manifest = content,
+            EntryName::Signature => self.signature = Some(content),
             EntryName::Image => {}
         }
         self.records.push(record);
-        self.start = self.wanted;
-        self.wanted += LOCAL_HEADER_SIZE;
+        self.start += self.wanted as u64;
+        self.wanted = LOCAL_HEADER_SIZE;
         Ok(())
     }
 }
