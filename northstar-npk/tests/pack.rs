@@ -13,9 +13,11 @@ use std::sync::Mutex;
 
 use common::Workshop;
 use northstar_manifest::{Manifest, WriteError};
-use northstar_npk::pack::{PackError, PackOptions, Warning, pack, pack_clones};
+use northstar_npk::pack::{PackError, PackOptions, Packer, Warning, pack, pack_clones};
 use northstar_npk::progress::{Progress, Stage};
-use northstar_npk::squashfs::{Compression, Entry, EntryKind, SquashfsError, Xattrs, list};
+use northstar_npk::squashfs::{
+    Compression, Entry, EntryKind, SquashfsError, Xattrs, list, read_file,
+};
 use northstar_npk::{OpenError, Package, verity};
 
 const ALL: [Compression; 6] = Compression::ALL;
@@ -257,6 +259,77 @@ fn files_that_are_linked_or_equal_share_their_data() {
     assert_eq!(copies, 12);
 }
 
+/// Files of any size are there once, under all their names, in directories of any size.
+#[test]
+fn hard_links_are_one_file_with_several_names() {
+    let workshop = Workshop::new();
+    let root = workshop.path("root");
+    fs::create_dir_all(root.join("many/deep")).unwrap();
+    fs::create_dir(root.join("a")).unwrap();
+    let mut state = 3_u32;
+    let mut noise = |size: usize| -> Vec<u8> {
+        let byte = |_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        };
+        (0..size).map(byte).collect()
+    };
+    let contents = [
+        ("empty", Vec::new()),
+        ("short", noise(3000)),
+        ("long", noise(300_000)),
+        ("holes", [noise(200_000), vec![0; 400_000]].concat()),
+    ];
+    for (name, content) in &contents {
+        fs::write(root.join("many").join(name), content).unwrap();
+    }
+    // Entries of more than 64 KiB, and inodes of more than one block.
+    for number in 0..900 {
+        let name = format!("many/deep/{}-{number}", "n".repeat(100));
+        fs::write(root.join(name), number.to_string()).unwrap();
+    }
+    let alone = Compression::ALL.map(|compression| {
+        let packed = workshop.pack(MOUNTS, Some(&root), compression);
+        packed.size
+    });
+    let mut expected = Vec::new();
+    for (name, _) in &contents {
+        let first = root.join("many").join(name);
+        fs::hard_link(&first, root.join("a").join(name)).unwrap();
+        expected.push((format!("/many/{name}"), format!("/a/{name}")));
+        for number in 0..400 {
+            let link = format!("many/deep/{name}-{number}");
+            fs::hard_link(&first, root.join(&link)).unwrap();
+            expected.push((format!("/{link}"), format!("/a/{name}")));
+        }
+    }
+    expected.sort();
+    for (compression, alone) in Compression::ALL.into_iter().zip(alone) {
+        let packed = workshop.pack(MOUNTS, Some(&root), compression);
+        // Names, but no data: 1600 times 3000 bytes would be 4.8 MB.
+        let more = packed.size.saturating_sub(alone);
+        assert!(more < 70_000, "{compression}: {more}");
+        let file = File::open(&packed.path).unwrap();
+        let package = Package::open(&file, None).unwrap();
+        let listed = list(&file, package.image()).unwrap();
+        let links = listed.iter().filter_map(|entry| {
+            let name = |path: &Path| path.to_str().unwrap().to_owned();
+            Some((name(&entry.path), name(entry.link.as_deref()?)))
+        });
+        let mut links: Vec<_> = links.collect();
+        links.sort();
+        assert_eq!(links, expected, "{compression}");
+        for (name, content) in &contents {
+            let path = format!("/many/deep/{name}-399");
+            let read = read_file(&file, package.image(), Path::new(&path), 1_000_000);
+            assert!(
+                read.unwrap().as_ref() == Some(content),
+                "{compression} {path}"
+            );
+        }
+    }
+}
+
 #[test]
 fn holes_are_packed_as_holes() {
     let workshop = Workshop::new();
@@ -267,6 +340,44 @@ fn holes_are_packed_as_holes() {
     for compression in Compression::ALL {
         let packed = workshop.pack(MOUNTS, Some(&root), compression);
         assert!(packed.size < 200_000, "{compression}: {}", packed.size);
+    }
+}
+
+#[test]
+fn a_link_to_a_path_that_is_too_long_is_named() {
+    let workshop = Workshop::new();
+    let root = workshop.path("root");
+    fs::create_dir(&root).unwrap();
+    let longest = PathBuf::from("l".repeat(255));
+    symlink(&longest, root.join("longest")).unwrap();
+    for compression in ALL {
+        let packed = workshop.pack(MOUNTS, Some(&root), compression);
+        let target = longest.clone();
+        let kind = EntryKind::Symlink { target };
+        assert!(files(&packed.path).iter().any(|entry| entry.kind == kind));
+    }
+    symlink("l".repeat(256), root.join("longer")).unwrap();
+    let manifest = manifest(MOUNTS);
+    for packer in [
+        Packer::Builtin,
+        Packer::Mksquashfs {
+            program: None,
+            threads: None,
+        },
+    ] {
+        let options = PackOptions {
+            root: Some(&root),
+            packer,
+            ..options(&workshop, &manifest)
+        };
+        let out = workshop.path("out.npk");
+        let error = pack(&options, &out).unwrap_err();
+        assert!(matches!(
+            error,
+            PackError::Squashfs(SquashfsError::SymlinkTarget { path, size: 256, limit: 255 })
+                if path == Path::new("longer")
+        ));
+        assert!(!out.exists());
     }
 }
 

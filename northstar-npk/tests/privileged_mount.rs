@@ -63,6 +63,16 @@ fn tree(root: &Path) {
         let name = format!("many/a file with a rather long name {number:05}");
         fs::write(root.join(name), number.to_string()).unwrap();
     }
+    for (first, other) in [
+        ("empty", "a/empty"),
+        ("byte", "many/byte"),
+        ("below", "a/b/below"),
+        ("above", "a/b/c/above"),
+        ("holes", "z"),
+        ("bin/program", "bin/applet"),
+    ] {
+        fs::hard_link(root.join(first), root.join(other)).unwrap();
+    }
     symlink("../text", root.join("bin/link")).unwrap();
     symlink("/nowhere", root.join("dangling")).unwrap();
     for (name, mode) in [("bin/program", 0o4755), ("text", 0o640), ("a/b", 0o1777)] {
@@ -70,6 +80,25 @@ fn tree(root: &Path) {
     }
     let (fifo, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
     rustix::fs::mknodat(rustix::fs::CWD, root.join("fifo"), fifo, mode, 0).unwrap();
+}
+
+/// Files with several names: the names of each.
+fn links(root: &Path, paths: &BTreeMap<PathBuf, (u32, Vec<u8>)>) -> Vec<(u64, Vec<PathBuf>)> {
+    let mut names: BTreeMap<u64, (u64, Vec<PathBuf>)> = BTreeMap::new();
+    for path in paths.keys() {
+        let metadata = fs::symlink_metadata(root.join(path)).unwrap();
+        if metadata.is_file() {
+            let file = names.entry(metadata.ino()).or_default();
+            file.0 = metadata.nlink();
+            file.1.push(path.clone());
+        }
+    }
+    let mut links: Vec<_> = names
+        .into_values()
+        .filter(|(count, _)| *count > 1)
+        .collect();
+    links.sort();
+    links
 }
 
 /// Everything there is to see of a tree, by path.
@@ -104,6 +133,8 @@ fn privileged_the_kernel_shows_what_was_packed() {
     let root = workshop.path("root");
     tree(&root);
     let expected = look(&root);
+    let expected_links = links(&root, &expected);
+    assert_eq!(expected_links.len(), 6);
     for compression in Compression::ALL {
         let packed = workshop.pack(MANIFEST, Some(&root), compression);
         let mounted = Mounted::new(&packed.path, workshop.path(&compression.to_string()));
@@ -137,6 +168,7 @@ fn privileged_the_kernel_shows_what_was_packed() {
             );
         }
         assert_eq!(found.len(), expected.len(), "{compression}");
+        assert_eq!(links(&mounted.0, &found), expected_links, "{compression}");
         for path in found.keys().map(PathBuf::as_path).chain([Path::new("")]) {
             let metadata = fs::symlink_metadata(mounted.0.join(path)).unwrap();
             let attributes = (metadata.uid(), metadata.gid(), metadata.mtime());

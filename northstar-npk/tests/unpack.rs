@@ -38,6 +38,7 @@ fn what_was_packed_comes_out_and_packs_to_the_same_bytes() {
     fs::create_dir_all(root.join("sub/empty")).unwrap();
     fs::write(root.join("sub/file"), vec![b'y'; 300_000]).unwrap();
     symlink("/etc/passwd", root.join("sub/link")).unwrap();
+    fs::hard_link(root.join("sub/file"), root.join("another-name")).unwrap();
     let mode = |mode| fs::Permissions::from_mode(mode);
     fs::set_permissions(root.join("sub/file"), mode(0o640)).unwrap();
     fs::set_permissions(root.join("sub/empty"), mode(0o500)).unwrap();
@@ -48,6 +49,9 @@ fn what_was_packed_comes_out_and_packs_to_the_same_bytes() {
         let target = workshop.path(&compression.to_string());
         assert_eq!(unpack_to(&packed.path, &target).unwrap(), []);
         assert_eq!(names(&target), ["manifest.yaml", "root"]);
+
+        let inode = |name: &str| fs::metadata(target.join("root").join(name)).unwrap().ino();
+        assert_eq!(inode("sub/file"), inode("another-name"), "{compression}");
 
         let manifest = fs::read_to_string(target.join("manifest.yaml")).unwrap();
         let again = workshop.pack(&manifest, Some(&target.join("root")), compression);
@@ -247,6 +251,16 @@ fn refused(workshop: &Workshop, package: &Path, outside: &Path) -> UnpackError {
     error
 }
 
+/// What is wrong with an entry of the root.
+fn entry_problem(error: UnpackError) -> &'static str {
+    match error {
+        UnpackError::Squashfs(SquashfsError::Entry { path, what }) if path == Path::new("/") => {
+            what
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 /// A tree with a link to a directory outside, and that directory.
 fn tree_with_link(workshop: &Workshop) -> (PathBuf, PathBuf) {
     let outside = workshop.path("outside");
@@ -264,10 +278,7 @@ fn a_link_that_is_also_a_directory_is_not_followed() {
     let (root, outside) = tree_with_link(&workshop);
     let package = hostile(&workshop, &root, &[("DIRECTORY-1", "DIRECTORY-0")]);
     let error = refused(&workshop, &package, &outside);
-    assert!(matches!(
-        error,
-        UnpackError::Create { path, .. } if path.starts_with("/DIRECTORY-0")
-    ));
+    assert_eq!(entry_problem(error), "names are not sorted");
 }
 
 #[test]
@@ -284,15 +295,7 @@ fn a_name_that_leads_upwards_is_refused() {
             &[(&format!("\0{original}"), &format!("\0{name}"))],
         );
         let error = refused(&workshop, &package, &outside);
-        assert!(
-            matches!(
-                error,
-                UnpackError::Squashfs(SquashfsError::Read(_))
-                    | UnpackError::Path { .. }
-                    | UnpackError::Create { .. }
-            ),
-            "{name}: {error:?}"
-        );
+        assert_eq!(entry_problem(error), "its name is impossible", "{name}");
         fs::rename(root.join(original), root.join("DIRECTORY-1")).unwrap();
     }
 }
@@ -306,11 +309,7 @@ fn a_name_that_is_a_path_stays_below_the_target() {
     fs::write(root.join(&name), b"owned").unwrap();
     let package = hostile(&workshop, &root, &[(&name, target.to_str().unwrap())]);
     let error = refused(&workshop, &package, &outside);
-    // There is no such directory below the target.
-    assert!(matches!(
-        error,
-        UnpackError::Create { .. } | UnpackError::Squashfs(SquashfsError::Read(_))
-    ));
+    assert_eq!(entry_problem(error), "its name is impossible");
 }
 
 #[test]
@@ -328,13 +327,7 @@ fn a_second_root_is_refused() {
     let file = File::options().write(true).open(&packed.path).unwrap();
     file.write_all_at(b"/", at[0] as u64).unwrap();
     let error = refused(&workshop, &packed.path, &outside);
-    assert!(
-        matches!(
-            error,
-            UnpackError::Path { .. } | UnpackError::Squashfs(SquashfsError::Read(_))
-        ),
-        "{error:?}"
-    );
+    assert_eq!(entry_problem(error), "its name is impossible");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::path::Path;
 use backhand::{Node as ImageNode, SquashfsFileReader};
 
 use super::contents::Contents;
-use super::read::{entry, open};
+use super::read::{entry, open_with_links};
 use super::source::Source;
 use super::{Attributes, EntryKind, Node, NodeKind, SquashfsError, Tree};
 use crate::package::Image;
@@ -36,7 +36,12 @@ pub(crate) fn check(
     expected: Expected<'_>,
     counter: &Counter<'_>,
 ) -> Result<(), SquashfsError> {
-    let reader = open(file, image)?;
+    let (reader, links) = open_with_links(file, image)?;
+    let expected_links = expected.tree.links();
+    let mut names = links.iter().chain(&expected_links);
+    if let Some((name, _)) = names.find(|(name, _)| links.get(*name) != expected_links.get(*name)) {
+        differs(name, Some("hard link"))?;
+    }
     let nodes = expected.tree.nodes.iter();
     let mut left: BTreeMap<&Path, &Node> =
         nodes.map(|(path, node)| (path.as_path(), node)).collect();
@@ -46,7 +51,8 @@ pub(crate) fn check(
         let difference = match left.remove(path) {
             None => Some("there is no such file"),
             Some(node) => {
-                if let NodeKind::File(source) = &node.kind {
+                // What is under the first name is under the others.
+                if let (NodeKind::File(source), None) = (&node.kind, &node.link) {
                     contents.push(Pair {
                         index,
                         path: &found.fullpath,

@@ -50,10 +50,11 @@ pub fn read_file(
 
 /// The SHA-256 of every regular file in the image, by its path.
 pub fn hash_files(file: &File, image: &Image) -> Result<BTreeMap<PathBuf, Hash>, SquashfsError> {
+    let entries = list(file, image)?;
     let mut contents = Contents::open(file, image)?;
     let mut hashes = BTreeMap::new();
     let mut buffer = vec![0; 128 * 1024];
-    for (index, entry) in list(file, image)?.into_iter().enumerate() {
+    for (index, entry) in entries.into_iter().enumerate() {
         if !matches!(entry.kind, EntryKind::File { .. }) {
             continue;
         }

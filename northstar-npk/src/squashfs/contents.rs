@@ -7,7 +7,7 @@ use std::io::Read;
 use backhand::{FilesystemReader, InnerNode, SquashfsFileReader};
 
 use super::SquashfsError;
-use super::read::open;
+use super::read::open_checked;
 use crate::package::Image;
 
 /// Bytes of decompressed fragment blocks that the library may hold.
@@ -27,11 +27,12 @@ pub(crate) struct Contents<'a> {
 }
 
 impl<'a> Contents<'a> {
+    /// Begins with an image that was opened, and with that checked, before.
     pub(crate) fn open(file: &'a File, image: &'a Image) -> Result<Contents<'a>, SquashfsError> {
         Ok(Contents {
             file,
             image,
-            reader: open(file, image)?,
+            reader: open_checked(file, image)?,
             fragments: BTreeSet::new(),
         })
     }

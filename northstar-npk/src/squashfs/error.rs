@@ -30,6 +30,16 @@ pub enum SquashfsError {
         /// The file.
         path: PathBuf,
     },
+    /// A symbolic link points to a path that is longer than the library can write and read.
+    #[error("{} is a symbolic link to a path of {size} bytes, and {limit} are the most that can be packed", path.display())]
+    SymlinkTarget {
+        /// Path in the tree.
+        path: PathBuf,
+        /// Length of the path that it points to in bytes.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// A file has an extended attribute, which the builtin packer cannot pack.
     #[error("{} has the extended attribute {attribute}, which would be lost", path.display())]
     ExtendedAttribute {
@@ -136,14 +146,38 @@ pub enum SquashfsError {
     /// The image cannot be read.
     #[error("failed to read the squashfs image")]
     Read(#[source] BackhandError),
+    /// A table of the image cannot be read.
+    #[error("failed to read the {table} of the squashfs image")]
+    ReadTable {
+        /// The table.
+        table: &'static str,
+        /// Cause.
+        source: io::Error,
+    },
+    /// A table of the image is not as packers make it, so that it might be read in more than one way.
+    #[error("invalid {table} of the squashfs image: {what}")]
+    Table {
+        /// The table.
+        table: &'static str,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// A directory of the image has an entry that might stand for more than one file.
+    #[error("invalid entry in the directory {} of the squashfs image: {what}", path.display())]
+    Entry {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with the entry.
+        what: &'static str,
+    },
     /// Directories of the image are nested deeper than anybody can use.
     #[error("directories of the image are nested more than {limit} deep")]
     Depth {
         /// The limit.
         limit: usize,
     },
-    /// The image has too many files, paths that are too long or block lists that are too large.
-    #[error("the list of files in the image takes more than {limit} bytes")]
+    /// The image has too many files, paths that are too long or tables that are too large.
+    #[error("the list of files in the image takes more than {limit} bytes of memory")]
     Listing {
         /// The limit in bytes.
         limit: u64,

@@ -1,9 +1,8 @@
 //! The squashfs image: writing, listing and reading it back.
 //!
 //! This stands on `backhand`, which needs no tool on the machine and gives the same bytes for the
-//! same tree. What it does not do, and so neither does an image made with it: extended attributes
-//! and hard links (equal files share their data instead). `mksquashfs` does both, where it is
-//! installed, and images made elsewhere are taken as they are.
+//! same tree. Hard links, which it does not write, are added afterwards. Extended attributes it does not write
+//! either; `mksquashfs` does, where it is installed, and images made elsewhere are taken as they are.
 
 mod ahead;
 mod attributes;
@@ -16,6 +15,7 @@ mod contents;
 mod decompress;
 mod error;
 pub(crate) mod foreign;
+mod links;
 mod lzo;
 mod mksquashfs;
 mod mount_points;
@@ -35,8 +35,9 @@ pub use compression::{Compression, UnknownCompression};
 pub use content::{hash_files, read_file};
 pub(crate) use contents::Contents;
 pub use error::SquashfsError;
+pub(crate) use links::Links;
 pub(crate) use mksquashfs::{Mksquashfs, Order};
-pub(crate) use read::open;
+pub(crate) use read::open_with_links;
 pub use read::{Entry, EntryKind, list};
 pub(crate) use tree::{Node, NodeKind, Scan, Tree};
 pub(crate) use write::write;

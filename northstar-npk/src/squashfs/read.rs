@@ -9,6 +9,7 @@ use backhand::{FilesystemReader, InnerNode, Node as ImageNode, Squashfs, Squashf
 
 use super::SquashfsError;
 use super::decompress::READING;
+use super::links::Links;
 use super::shape;
 use super::superblock::Superblock;
 use crate::package::Image;
@@ -29,6 +30,8 @@ pub struct Entry {
     pub gid: u32,
     /// Time of last modification in seconds since 1970.
     pub mtime: u32,
+    /// The first name of the same file, if this is another one: a hard link.
+    pub link: Option<PathBuf>,
 }
 
 /// The types of files.
@@ -68,8 +71,12 @@ pub enum EntryKind {
 
 /// Lists all files of the image in `file`, parents before their children.
 pub fn list(file: &File, image: &Image) -> Result<Vec<Entry>, SquashfsError> {
-    let reader = open(file, image)?;
-    Ok(reader.files().map(entry).collect())
+    let (reader, mut links) = open_with_links(file, image)?;
+    let entries = reader.files().map(|node| Entry {
+        link: links.remove(&node.fullpath),
+        ..entry(node)
+    });
+    Ok(entries.collect())
 }
 
 /// Opens the squashfs image of a package.
@@ -77,12 +84,28 @@ pub(crate) fn open<'a>(
     file: &'a File,
     image: &Image,
 ) -> Result<FilesystemReader<'a>, SquashfsError> {
-    Superblock::read(file, image.offset, image.squashfs_size)?;
+    open_with_links(file, image).map(|(reader, _)| reader)
+}
+
+/// [`open`], with the further names of files.
+pub(crate) fn open_with_links<'a>(
+    file: &'a File,
+    image: &Image,
+) -> Result<(FilesystemReader<'a>, Links), SquashfsError> {
+    let superblock = Superblock::read(file, image.offset, image.squashfs_size)?;
+    let links = shape::check(file, image.offset, &superblock)?;
+    Ok((open_checked(file, image)?, links))
+}
+
+/// [`open`] for an image that was opened before.
+pub(super) fn open_checked<'a>(
+    file: &'a File,
+    image: &Image,
+) -> Result<FilesystemReader<'a>, SquashfsError> {
     let section = Section::new(file, image.offset, image.squashfs_size);
     let kind = Kind::new_v4(&READING);
     let tables = Squashfs::from_reader_with_offset_and_kind(BufReader::new(section), 0, kind)
         .map_err(SquashfsError::Read)?;
-    shape::check(&tables)?;
     tables.into_filesystem_reader().map_err(SquashfsError::Read)
 }
 
@@ -113,6 +136,7 @@ pub(crate) fn entry(node: &ImageNode<SquashfsFileReader>) -> Entry {
         uid: node.header.uid,
         gid: node.header.gid,
         mtime: node.header.mtime,
+        link: None,
     }
 }
 

@@ -10,12 +10,36 @@ const SIZE: usize = 96;
 const MAGIC: u32 = 0x7371_7368;
 /// Where a table would be that the image does not have.
 const NO_TABLE: u64 = u64::MAX;
+/// The flag for a table of inodes by number, for NFS.
+const EXPORTABLE: u16 = 0x80;
 
-/// What a superblock says.
+/// What a superblock says. Positions are in bytes from the start of the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Superblock {
     /// Bytes of the image, without what it was padded with.
     pub bytes_used: u64,
+    /// Number of inodes.
+    pub inodes: u32,
+    /// Block size of files as a power of two.
+    pub block_log: u16,
+    /// Number of blocks that short files share.
+    pub fragments: u32,
+    /// Number of users and groups.
+    pub ids: u16,
+    /// What blocks are compressed with, as squashfs numbers it.
+    pub compression: u16,
+    /// Reference to the inode of the root directory.
+    pub root: u64,
+    /// Position of the inodes.
+    pub inode_table: u64,
+    /// Position of the directories, right after the inodes.
+    pub directory_table: u64,
+    /// Position of the pointers to the fragments, if there are any.
+    pub fragment_table: Option<u64>,
+    /// Position of the pointers to the inodes by number, if there are any.
+    pub export_table: Option<u64>,
+    /// Position of the pointers to the ids.
+    pub id_table: u64,
 }
 
 impl Superblock {
@@ -70,7 +94,21 @@ impl Superblock {
         ] {
             check(u64_at(at) == NO_TABLE || is_inside(u64_at(at)), name)?;
         }
-        Ok(Superblock { bytes_used })
+        let optional = |at| Some(u64_at(at)).filter(|&table| table != NO_TABLE);
+        Ok(Superblock {
+            bytes_used,
+            inodes: u32_at(4),
+            block_log: u16_at(22),
+            fragments: u32_at(16),
+            ids: u16_at(26),
+            compression: u16_at(20),
+            root: u64_at(32),
+            inode_table: u64_at(64),
+            directory_table: u64_at(72),
+            fragment_table: optional(80),
+            export_table: optional(88).filter(|_| u16_at(24) & EXPORTABLE != 0),
+            id_table: u64_at(48),
+        })
     }
 }
 
@@ -88,6 +126,11 @@ mod tests {
         let mut block = [0; SIZE];
         let mut put = |at: usize, bytes: &[u8]| block[at..at + bytes.len()].copy_from_slice(bytes);
         put(0, b"hsqs");
+        put(4, &7_u32.to_le_bytes());
+        put(16, &3_u32.to_le_bytes());
+        put(24, &EXPORTABLE.to_le_bytes());
+        put(26, &2_u16.to_le_bytes());
+        put(32, &0x1234_u64.to_le_bytes());
         put(12, &131_072_u32.to_le_bytes());
         put(20, &1_u16.to_le_bytes());
         put(22, &17_u16.to_le_bytes());
@@ -105,8 +148,29 @@ mod tests {
     #[test]
     fn a_good_one_is_read() {
         let superblock = Superblock::parse(&block(), 8192);
-        assert_eq!(superblock, Ok(Superblock { bytes_used: 5000 }));
+        let expected = Superblock {
+            bytes_used: 5000,
+            inodes: 7,
+            block_log: 17,
+            fragments: 3,
+            ids: 2,
+            compression: 1,
+            root: 0x1234,
+            inode_table: 4000,
+            directory_table: 4500,
+            fragment_table: Some(4800),
+            export_table: None,
+            id_table: 4900,
+        };
+        assert_eq!(superblock, Ok(expected));
         assert_eq!(Superblock::parse(&block(), 5000), superblock);
+        // What is not flagged is not there.
+        let mut block = block();
+        block[88..96].copy_from_slice(&4850_u64.to_le_bytes());
+        let found = |block: &[u8; SIZE]| Superblock::parse(block, 5000).unwrap().export_table;
+        assert_eq!(found(&block), Some(4850));
+        block[24] = 0;
+        assert_eq!(found(&block), None);
     }
 
     #[test]

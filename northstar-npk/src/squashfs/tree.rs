@@ -1,15 +1,20 @@
 //! The tree that goes into an image, as plain data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, FileType, Metadata};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 
 use super::SquashfsError;
+use super::links::Links;
 use super::source::Source;
 use super::xattrs::{self, Xattrs};
 use crate::pack::Warning;
 use crate::progress::Counter;
+
+/// Longest path that a symbolic link may point to, in bytes: the library panics if it is to write a
+/// longer one, and reads none.
+pub(super) const SYMLINK: usize = 255;
 
 /// What goes into an image, by path relative to its root; the root itself is the empty path.
 ///
@@ -31,6 +36,8 @@ pub(crate) struct Node {
     pub added: bool,
     /// Bytes of a regular file when it was found.
     pub size: u64,
+    /// The first name of the same file, if this is another one.
+    pub link: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +57,7 @@ impl Node {
             kind,
             added: true,
             size: 0,
+            link: None,
         }
     }
 }
@@ -87,6 +95,8 @@ impl Tree {
         }
         let mut tree = Tree::empty();
         let mut labels = 0;
+        // Files with several names, by device and inode.
+        let mut linked: BTreeMap<(u64, u64), BTreeSet<PathBuf>> = BTreeMap::new();
         let top = scan.node(root, Path::new(""), &metadata, &mut labels)?;
         tree.nodes.extend(top.map(|top| (PathBuf::new(), top)));
         let mut directories = vec![PathBuf::new()];
@@ -100,6 +110,9 @@ impl Tree {
                     Some(node) => {
                         if node.kind == NodeKind::Directory {
                             directories.push(path.clone());
+                        } else if metadata.is_file() && metadata.nlink() > 1 {
+                            let names = linked.entry((metadata.dev(), metadata.ino()));
+                            names.or_default().insert(path.clone());
                         }
                         tree.nodes.insert(path, node);
                     }
@@ -107,10 +120,23 @@ impl Tree {
                 }
             }
         }
+        linked.into_values().for_each(|names| tree.link(names));
         if labels > 0 {
             scan.warnings.push(Warning::LabelsDropped { files: labels });
         }
         Ok(tree)
+    }
+
+    /// Makes links of all of these names but the first one in the order of the image.
+    fn link(&mut self, mut names: BTreeSet<PathBuf>) {
+        let Some(first) = names.pop_first() else {
+            return;
+        };
+        for name in names {
+            if let Some(node) = self.nodes.get_mut(&name) {
+                node.link = Some(first.clone());
+            }
+        }
     }
 
     /// Adds a file that is not in the packed directory, of mode 0644.
@@ -138,18 +164,29 @@ impl Tree {
         Ok(())
     }
 
-    /// The contents of all regular files, in the order of the image.
+    /// All further names of files, as paths in the image.
+    pub(super) fn links(&self) -> Links {
+        let absolute = |path: &Path| Path::new("/").join(path);
+        let link = |(path, node): (&PathBuf, &Node)| {
+            Some((absolute(path), absolute(node.link.as_deref()?)))
+        };
+        self.nodes.iter().filter_map(link).collect()
+    }
+
+    /// The contents of all regular files, each under its first name, in the order of the image.
     pub(super) fn files(&self) -> Vec<&Source> {
-        let files = self.nodes.values().filter_map(|node| match &node.kind {
+        let nodes = self.nodes.values().filter(|node| node.link.is_none());
+        let files = nodes.filter_map(|node| match &node.kind {
             NodeKind::File(source) => Some(source),
             _ => None,
         });
         files.collect()
     }
 
-    /// Bytes of all regular files.
+    /// Bytes of all regular files, of each once.
     pub(crate) fn size(&self) -> u64 {
-        self.nodes.values().map(|node| node.size).sum()
+        let nodes = self.nodes.values().filter(|node| node.link.is_none());
+        nodes.map(|node| node.size).sum()
     }
 }
 
@@ -190,7 +227,12 @@ impl Scan<'_> {
             kind if kind.is_dir() => NodeKind::Directory,
             kind if kind.is_symlink() => {
                 let target = fs::read_link(source);
-                NodeKind::Symlink(target.map_err(|error| SquashfsError::source(source, error))?)
+                let target = target.map_err(|error| SquashfsError::source(source, error))?;
+                let (size, limit) = (target.as_os_str().len(), SYMLINK);
+                if size > limit {
+                    return Err(SquashfsError::SymlinkTarget { path, size, limit });
+                }
+                NodeKind::Symlink(target)
             }
             kind if kind.is_fifo() => NodeKind::Fifo,
             _ => NodeKind::File(Source::File(source.to_owned())),
@@ -210,6 +252,7 @@ impl Scan<'_> {
             },
             kind,
             added: false,
+            link: None,
         }))
     }
 }

@@ -17,7 +17,7 @@ use backhand::{
 use super::ahead::{Ahead, Piece};
 use super::codec::Codec;
 use super::source::Source;
-use super::{Attributes, BlockSize, Compression, Node, NodeKind, SquashfsError, Tree};
+use super::{Attributes, BlockSize, Compression, Node, NodeKind, SquashfsError, Tree, links};
 use crate::limits::BLOCK_U64;
 use crate::progress::Counter;
 
@@ -49,7 +49,14 @@ pub(crate) fn write(
         return Err(SquashfsError::Source { path, source });
     }
     let written = written.map_err(SquashfsError::WriteFile)?;
-    let (superblock, used) = written.map_err(SquashfsError::Write)?;
+    let (superblock, mut used) = written.map_err(SquashfsError::Write)?;
+    let links = tree.links();
+    if !links.is_empty() {
+        // Where data turns out to be there already, the library writes over it, and what
+        // it wrote last may end in front of what it wrote before.
+        out.set_len(used).map_err(SquashfsError::WriteFile)?;
+        used = links::add(out, codec, &links)?;
+    }
     let size = used.next_multiple_of(BLOCK_U64);
     finish(out, superblock.flags | codec.flags(), size).map_err(SquashfsError::WriteFile)?;
     Ok(size)
@@ -76,7 +83,7 @@ fn write_files(
     image.set_no_duplicate_files(true);
     // Padding is ours: the library would add a whole block to an image that needs none.
     image.set_no_padding();
-    for (path, node) in &tree.nodes {
+    for (path, node) in tree.nodes.iter().filter(|(_, node)| node.link.is_none()) {
         push(&mut image, path, node, attributes, reading)?;
     }
     let mut buffered = BufWriter::with_capacity(256 * 1024, out);

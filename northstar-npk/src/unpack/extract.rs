@@ -1,5 +1,6 @@
 //! Making the files of an image.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -11,21 +12,22 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 
 use super::error::create;
 use super::{UnpackError, UnpackOptions, UnpackWarning};
-use crate::squashfs::{Contents, SquashfsError};
+use crate::squashfs::{Contents, Links, SquashfsError};
 
 /// Extracts all files of an image into the new directory `root`.
 pub(super) fn extract(
-    image: &FilesystemReader<'_>,
+    (image, links): (&FilesystemReader<'_>, Links),
     contents: Contents<'_>,
     root: &Path,
     options: &UnpackOptions,
 ) -> Result<Vec<UnpackWarning>, UnpackError> {
-    check_limits(image, options)?;
+    check_limits(image, &links, options)?;
     fs::create_dir(root).map_err(create(root))?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let opened = rustix::fs::openat(CWD, root, flags, Mode::empty());
     let mut extraction = Extraction {
         contents,
+        links,
         root: opened.map_err(|error| create(root)(error.into()))?,
         options: *options,
         bytes_left: options.max_bytes,
@@ -40,12 +42,18 @@ pub(super) fn extract(
 }
 
 /// Checks what the image says of itself before anything is made of it.
-fn check_limits(image: &FilesystemReader<'_>, options: &UnpackOptions) -> Result<(), UnpackError> {
+fn check_limits(
+    image: &FilesystemReader<'_>,
+    links: &Links,
+    options: &UnpackOptions,
+) -> Result<(), UnpackError> {
     let limit = options.max_files;
     if image.root.nodes.len() as u64 > limit {
         return Err(UnpackError::TooMany { limit });
     }
-    let sizes = image.files().map(size);
+    // A file takes room once, however many names it has.
+    let first = |node: &&Node<SquashfsFileReader>| !links.contains_key(&node.fullpath);
+    let sizes = image.files().filter(first).map(size);
     let limit = options.max_bytes;
     match sizes.fold(0, u64::saturating_add) > limit {
         true => Err(UnpackError::TooLarge { limit }),
@@ -63,6 +71,7 @@ fn size(node: &Node<SquashfsFileReader>) -> u64 {
 
 struct Extraction<'a> {
     contents: Contents<'a>,
+    links: Links,
     root: OwnedFd,
     options: UnpackOptions,
     /// How much more may be written.
@@ -94,7 +103,11 @@ impl Extraction<'_> {
                 rustix::fs::mkdirat(&parent, name, Mode::RWXU).map_err(failed)?;
                 self.directories.push((path.to_owned(), mode));
             }
-            InnerNode::File(_) => self.file(parent, node, name, index, mode)?,
+            InnerNode::File(_) => match self.links.get(&node.fullpath) {
+                // The first name comes before the others.
+                Some(first) => self.link(first, parent, name).map_err(failed)?,
+                None => self.file(parent, node, name, index, mode)?,
+            },
             InnerNode::Symlink(link) => {
                 rustix::fs::symlinkat(&link.link, &parent, name).map_err(failed)?;
             }
@@ -136,6 +149,14 @@ impl Extraction<'_> {
         self.open(parent, OFlags::PATH | OFlags::DIRECTORY)
     }
 
+    /// Gives the file at `first` one more name.
+    fn link(&self, first: &Path, parent: OwnedFd, name: &OsStr) -> rustix::io::Result<()> {
+        let first = first.strip_prefix("/").unwrap_or(first);
+        let directory = self.parent(first)?;
+        let old = first.file_name().unwrap_or_default();
+        rustix::fs::linkat(&directory, old, &parent, name, AtFlags::empty())
+    }
+
     fn open(&self, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
         rustix::fs::openat2(
             &self.root,
@@ -150,7 +171,7 @@ impl Extraction<'_> {
         &mut self,
         parent: impl AsFd,
         node: &Node<SquashfsFileReader>,
-        name: &std::ffi::OsStr,
+        name: &OsStr,
         index: usize,
         mode: Mode,
     ) -> Result<(), UnpackError> {

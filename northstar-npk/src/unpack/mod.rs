@@ -80,9 +80,9 @@ pub fn unpack_with(
     fs::create_dir(&content).map_err(create(target))?;
     fs::write(content.join(MANIFEST), &package.archive().manifest).map_err(create(target))?;
 
-    let image = squashfs::open(file, package.image())?;
+    let (image, links) = squashfs::open_with_links(file, package.image())?;
     let contents = Contents::open(file, package.image())?;
-    let warnings = extract(&image, contents, &content.join(ROOT), options)?;
+    let warnings = extract((&image, links), contents, &content.join(ROOT), options)?;
     fs::rename(&content, target).map_err(create(target))?;
     Ok(warnings)
 }

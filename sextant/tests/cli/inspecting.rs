@@ -237,3 +237,20 @@ fn what_unpacking_and_hashing_may_take_is_limited() {
         1 << 20
     );
 }
+
+#[test]
+fn hard_links_are_shown_as_such() {
+    let sextant = Sextant::new();
+    fs::hard_link(sextant.path("root/hello"), sextant.path("root/again")).unwrap();
+    sextant.pack(&["--out", "a.npk"]);
+    let json = sextant.inspect("a.npk", &["--hashes"]);
+    let file = |path: &str| {
+        let files = json["files"].as_array().unwrap();
+        files.iter().find(|file| file["path"] == path).unwrap()
+    };
+    assert_eq!(file("/again")["link"], Value::Null);
+    assert_eq!(file("/hello")["link"], "/again");
+    assert_eq!(file("/hello")["sha256"], file("/again")["sha256"]);
+    let shown = sextant.succeeds(&["inspect", "a.npk"]);
+    assert!(shown.contains("/hello link to /again\n"), "{shown}");
+}

@@ -146,6 +146,9 @@ fn file_line(entry: &Entry) -> String {
     if let EntryKind::Symlink { target } = &entry.kind {
         let _ = write!(line, " -> {}", target.display());
     }
+    if let Some(first) = &entry.link {
+        let _ = write!(line, " link to {}", first.display());
+    }
     line
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::mem;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use northstar_npk::archive::Layout;
 use northstar_npk::squashfs::{Entry, EntryKind};
@@ -102,6 +102,8 @@ fn file(entry: &Entry, hashes: &BTreeMap<PathBuf, [u8; 32]>) -> Value {
         match &entry.kind {
             EntryKind::File { size } => {
                 add("size", json!(size));
+                let link = entry.link.as_deref();
+                add("link", json!(link.map(Path::to_string_lossy)));
             }
             EntryKind::Symlink { target } => {
                 add("target", json!(target.to_string_lossy()));

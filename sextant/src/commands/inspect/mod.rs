@@ -111,9 +111,10 @@ fn hash_files(file: &File, package: &Package) -> anyhow::Result<BTreeMap<PathBuf
     Ok(squashfs::hash_files(file, package.image())?)
 }
 
-/// Bytes of all files together, as far as a number can say.
+/// Bytes of all files together, each counted once, as far as a number can say.
 fn total_size(entries: &[Entry]) -> u64 {
-    let sizes = entries.iter().map(|entry| match entry.kind {
+    let files = entries.iter().filter(|entry| entry.link.is_none());
+    let sizes = files.map(|entry| match entry.kind {
         EntryKind::File { size } => size,
         _ => 0,
     });
@@ -157,11 +158,15 @@ mod tests {
             uid: 1,
             gid: 1,
             mtime: 0,
+            link: None,
         };
         let file = |size| entry(EntryKind::File { size });
         assert_eq!(total_size(&[]), 0);
         let some = [file(3), entry(EntryKind::Directory), file(4)];
         assert_eq!(total_size(&some), 7);
+        let mut link = file(3);
+        link.link = Some("/first".into());
+        assert_eq!(total_size(&[file(3), link]), 3);
         assert_eq!(total_size(&[file(u64::MAX), file(2)]), u64::MAX);
     }
 }
