@@ -25,17 +25,22 @@ pub const VM: &[&str] = &[
     "secilc",
 ];
 
-/// What the tests compare against: independent implementations of dm-verity and squashfs.
+/// What the tests compare with and run against: independent implementations of dm-verity and squashfs,
+/// tokens behind PKCS #11, shells.
 pub const TEST: &[&str] = &[
     "busybox-static",
     "cryptsetup-bin",
     "e2fsprogs",
+    "fish",
     "libarchive13",
     "mosquitto",
-    "python3",
+    "opensc",
     "openssl",
+    "python3",
+    "softhsm2",
     "squashfs-tools",
     "strace",
+    "zsh",
 ];
 
 /// What long fuzzing runs need: libFuzzer is C++.

@@ -255,3 +255,57 @@ fn openssl_signs_what_digest_prints() {
     assert!(verifies(&sextant, "a.npk", "hsm.pub"));
     assert!(!Path::new("hsm.key").exists());
 }
+
+/// The same with a key that was made in a token behind PKCS #11 and cannot be read (packages `softhsm2`, `opensc`).
+#[test]
+fn a_key_in_a_token_signs_what_digest_prints() {
+    let sextant = unsigned();
+    fs::create_dir(sextant.path("tokens")).unwrap();
+    let directory = sextant.path("tokens");
+    let configuration = format!("directories.tokendir = {}\n", directory.display());
+    fs::write(sextant.path("softhsm2.conf"), configuration).unwrap();
+    let token = |program: &str, arguments: &[&str]| {
+        let mut command = Command::new(program);
+        command
+            .current_dir(sextant.path(""))
+            .env("SOFTHSM2_CONF", sextant.path("softhsm2.conf"))
+            .args(arguments);
+        let output = command
+            .output()
+            .unwrap_or_else(|error| panic!("{program} cannot be run: {error}"));
+        assert!(output.status.success(), "{command:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let label = ["--init-token", "--free", "--label", "signing"];
+    let pins = ["--so-pin", "87654321", "--pin", "12345678"];
+    token("softhsm2-util", &[label, pins].concat());
+    let tool = |arguments: &[&str]| {
+        let module = ["--module", "/usr/lib/softhsm/libsofthsm2.so"];
+        let login = ["--token-label", "signing", "--login", "--pin", "12345678"];
+        token("pkcs11-tool", &[&module[..], &login, arguments].concat())
+    };
+    for id in ["01", "02"] {
+        let kind = ["--key-type", "EC:edwards25519"];
+        let made = tool(&[&["--keypairgen", "--id", id], &kind[..]].concat());
+        assert!(made.contains("never extractable"), "{made}");
+        let read = ["--read-object", "--type", "pubkey", "--id", id];
+        tool(&[&read[..], &["--output-file", "public.pem"]].concat());
+        let der = ["pkey", "-pubin", "-in", "public.pem", "-outform", "DER"];
+        let der = run(&sextant, "openssl", &der);
+        let name = format!("token-{id}.pub");
+        fs::write(sextant.path(&name), &der[der.len() - 32..]).unwrap();
+    }
+    sextant.succeeds(&["digest", "unsigned.npk", "--out", "digest"]);
+    let sign = ["--sign", "--mechanism", "EDDSA", "--id", "01"];
+    let files = ["--input-file", "digest", "--output-file", "signature"];
+    tool(&[&sign[..], &files].concat());
+    let attach = |key| {
+        let package = ["attach-signature", "unsigned.npk", "-s", "signature"];
+        [&package[..], &["-k", key, "-o", "a.npk"]].concat()
+    };
+    // The other key of the token is another key.
+    sextant.fails(&attach("token-02.pub"));
+    sextant.succeeds(&attach("token-01.pub"));
+    assert!(verifies(&sextant, "a.npk", "token-01.pub"));
+    assert!(!verifies(&sextant, "a.npk", "token-02.pub"));
+}
