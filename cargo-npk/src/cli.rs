@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use northstar_npk::squashfs::Compression;
-use sextant::packing::PackerArguments;
+use sextant::packing::{PackerArguments, compression};
 
 /// The program as cargo calls it: `cargo-npk npk …`.
 #[derive(Debug, Parser)]
@@ -74,8 +74,8 @@ pub(crate) struct Pack {
     /// Secret key to sign with; without one the package is not signed
     #[arg(short, long, value_name = "KEY")]
     pub key: Option<PathBuf>,
-    /// Compression of the image: none, gzip, lzo, xz, zstd or lz4 [default: gzip]
-    #[arg(short, long)]
+    /// Compression of the image [default: gzip]
+    #[arg(short, long, value_parser = compression())]
     pub compression: Option<Compression>,
     /// How many bytes of a file are compressed together: a power of two from 4096 to 1048576 [default: 131072]
     #[arg(short, long, value_name = "BYTES")]

@@ -2,26 +2,33 @@
 
 use std::env;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use northstar_manifest::Manifest;
 use northstar_npk::key::SecretKey;
 use northstar_npk::limits;
-use northstar_npk::pack::{self, PackOptions, Packed, Packer};
-use northstar_npk::squashfs::{Compression, Xattrs};
+use northstar_npk::pack::{self, PackError, PackOptions, Packed, Packer};
+use northstar_npk::squashfs::{Compression, SquashfsError, Xattrs};
 
 use crate::output;
 use crate::progress::Bar;
 use crate::sbom::Sbom;
 
+/// Reads a compression, and knows which there are.
+pub fn compression() -> impl TypedValueParser<Value = Compression> {
+    let words = Compression::ALL.map(Compression::as_str);
+    PossibleValuesParser::new(words).try_map(|word| word.parse::<Compression>())
+}
+
 /// How the image is made.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ImageArguments {
-    /// Compression of the image: none, gzip, lzo, xz, zstd or lz4
-    #[arg(short, long, default_value_t)]
+    /// Compression of the image
+    #[arg(short, long, default_value_t, value_parser = compression())]
     pub compression: Compression,
     /// How many bytes of a file are compressed together: a power of two from 4096 to 1048576 [default: 131072]
     #[arg(short, long, value_name = "BYTES")]
@@ -150,15 +157,31 @@ impl Job<'_> {
 
     fn pack(&self, options: &PackOptions<'_>) -> anyhow::Result<Vec<Packed>> {
         let Some(count) = self.clones else {
-            return Ok(vec![pack::pack(options, self.out)?]);
+            return Ok(vec![pack::pack(options, self.out).map_err(advise)?]);
         };
         ensure!(
             self.out.is_dir(),
             "{} is not a directory",
             self.out.display()
         );
-        Ok(pack::pack_clones(options, count, self.out)?)
+        pack::pack_clones(options, count, self.out).map_err(advise)
     }
+}
+
+/// Adds what can be done about an error, if that is on the command line.
+fn advise(error: PackError) -> anyhow::Error {
+    let advice = match &error {
+        PackError::Squashfs(SquashfsError::ExtendedAttribute { .. }) => {
+            "leave extended attributes out with --no-xattrs or keep them with --packer mksquashfs"
+        }
+        PackError::Squashfs(SquashfsError::Mksquashfs { source, .. })
+            if source.kind() == io::ErrorKind::NotFound =>
+        {
+            "install squashfs-tools, name the program with --mksquashfs, or use the builtin packer"
+        }
+        _ => return error.into(),
+    };
+    anyhow::Error::new(error).context(advice)
 }
 
 /// Reads the file of a manifest.

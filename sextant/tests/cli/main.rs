@@ -8,5 +8,6 @@ mod keys;
 mod manners;
 mod packing;
 mod sbom;
+mod shells;
 mod signing;
 mod support;

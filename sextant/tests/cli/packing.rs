@@ -230,6 +230,8 @@ fn extended_attributes_are_refused_or_dropped() {
         reason.contains("hello") && reason.contains("user.note"),
         "{reason}"
     );
+    // What can be done about it.
+    assert!(reason.contains("--no-xattrs"), "{reason}");
     assert!(!sextant.path("a.npk").exists());
     let output = sextant
         .command(&[&pack[..], &["--no-xattrs"]].concat())
@@ -290,6 +292,7 @@ fn mksquashfs_keeps_what_the_builtin_packer_refuses() {
     let pack = ["pack", "-m", "manifest.yaml", "-r", "root", "-o", "c.npk"];
     let reason = sextant.refused(&[&pack[..], &["--mksquashfs", "/no/such"]].concat());
     assert!(reason.contains("/no/such"), "{reason}");
+    assert!(reason.contains("squashfs-tools"), "{reason}");
     sextant.fails(
         &[
             &pack[..],
