@@ -1,4 +1,4 @@
-//! Memory for long lines.
+//! Memory for long lines, and for answers that wait.
 //!
 //! All connections of one origin share a [`Share`], and all shares of a listener together may use twice as much as one
 //! of them. So whoever fills its share delays itself and nobody else. Two that fill theirs together delay all others,
@@ -21,7 +21,7 @@ use tokio::{
 /// The unit in bytes.
 const UNIT: usize = 1024;
 /// What one origin may use in bytes: the longest line that can be allowed fits.
-const SHARE: usize = MAX_REQUEST_SIZE + UNIT;
+pub(super) const SHARE: usize = MAX_REQUEST_SIZE + UNIT;
 /// How many shares may be in full use at once at a listener.
 const SHARES: usize = 2;
 /// How long a line or its answer may hold memory that others wait for. Enough for the longest line at 64 Mbit/s.
@@ -132,10 +132,21 @@ impl Share {
         }
     }
 
+    /// As [`take`](Share::take), if it can be had at once.
+    pub(super) fn try_take(&self, bytes: usize) -> Option<Memory> {
+        let units = units(bytes).min(self.units);
+        let own = Arc::clone(&self.own).try_acquire_many_owned(units).ok()?;
+        let total = match &self.total {
+            Some(total) => Some(Arc::clone(&total.room).try_acquire_many_owned(units).ok()?),
+            None => None,
+        };
+        Some(self.memory(own, total))
+    }
+
     /// Waits for `bytes`, or for the whole share if that is less.
     ///
-    /// Nobody may ask for more while it has some: two that do can wait for each other. For the same reason the share
-    /// comes before the total: who has its part of the total waits for nothing any more.
+    /// Nothing that has some may need more to come to its end: two that do can wait for each other. For the same reason
+    /// the share comes before the total: who has its part of the total waits for nothing any more.
     pub(super) async fn take(&self, bytes: usize) -> Option<Memory> {
         let units = units(bytes).min(self.units);
         let own = Arc::clone(&self.own).acquire_many_owned(units).await.ok()?;
@@ -143,13 +154,16 @@ impl Share {
             Some(total) => Some(total.take(units).await?),
             None => None,
         };
-        let waiting = self.total.as_ref().map(|total| total.waiting.subscribe());
-        Some(Memory {
+        Some(self.memory(own, total))
+    }
+
+    fn memory(&self, own: OwnedSemaphorePermit, total: Option<OwnedSemaphorePermit>) -> Memory {
+        Memory {
             own,
             total,
-            waiting,
+            waiting: self.total.as_ref().map(|total| total.waiting.subscribe()),
             since: Instant::now(),
-        })
+        }
     }
 }
 
@@ -165,6 +179,11 @@ impl Memory {
             // There is no listener any more.
             std::future::pending().await
         }
+    }
+
+    /// How much it is.
+    pub(super) fn bytes(&self) -> usize {
+        self.own.num_permits().saturating_mul(UNIT)
     }
 
     /// Gives back what is more than `bytes`.

@@ -6,6 +6,7 @@
 use super::{
     Context,
     agreed::{Agreed, Subscription},
+    answers::Held,
     budget::Share,
     handshake,
     handshake::HandshakeError,
@@ -49,7 +50,7 @@ pub(super) struct Client {
     pub pending: Option<Pending>,
     /// What it shares with the other connections of the listener.
     pub limits: Option<ListenerOptions>,
-    /// Memory for its long lines.
+    /// Memory for its long lines and its answers.
     pub share: Share,
     /// When `connect` has to be complete; `None` gives it all the time. It includes whatever comes before the first line.
     pub connect_by: Option<Instant>,
@@ -227,13 +228,14 @@ where
         events: subscription.events,
         agreed,
     };
-    let (outbox, mut output) = output::outbox(output, client.options.stall_timeout);
+    let (outbox, mut output) =
+        output::outbox(output, client.options.stall_timeout, client.share.clone());
     let ended = {
         let requests = async {
             // Gone when this future is done: then the other one finishes.
             let outbox = outbox;
             let acknowledgement = Message::ConnectAck(acknowledgement);
-            if let Err(error) = outbox.send(acknowledgement, None).await {
+            if let Err(error) = outbox.send(acknowledgement, Held::default()) {
                 return error.into();
             }
             let session = Session::new(client, context, agreed, &outbox);

@@ -13,12 +13,12 @@ use tokio::{
 };
 
 /// What every connection may use for a line without asking, in bytes.
-const FREE: usize = 16 * 1024;
+pub(super) const FREE: usize = 16 * 1024;
 /// How much is read at once while looking for the end of a line.
 const LINE_CHUNK: usize = 4 * 1024;
 /// How much is read at once from the stream of an install.
 const BODY_CHUNK: usize = 128 * 1024;
-/// One line without its end, and the memory it holds.
+/// One line without its end, and the memory it holds: if it is long, as much as the longest needs.
 #[derive(Debug)]
 pub(super) struct Line {
     pub text: Bytes,
@@ -172,13 +172,9 @@ impl<R: AsyncRead + Unpin> Input<R> {
         if text.len() > longest {
             return Err(LineError::TooLong(longest));
         }
-        let mut memory = self.memory.take();
-        if let Some(memory) = &mut memory {
-            memory.shrink(text.len().saturating_sub(FREE));
-        }
         Ok(Some(Line {
             text: text.freeze(),
-            memory,
+            memory: self.memory.take(),
         }))
     }
 

@@ -11,6 +11,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) struct Listed(Mutex<Option<(Arc<[Container]>, Bytes)>>);
 
 impl Listed {
+    /// The length of the last answer in bytes; 0 if there was none.
+    pub(super) fn length(&self) -> usize {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().map_or(0, |(_, line)| line.len())
+    }
+
     /// The answer to a request without an id.
     pub(super) fn line(&self, containers: Arc<[Container]>) -> Result<Bytes, CodecError> {
         // It is replaced as a whole: a panic elsewhere leaves it right.
@@ -42,7 +48,7 @@ pub(super) fn identified(id: Option<u64>, line: &[u8]) -> BytesMut {
 }
 
 /// What the longest id adds to a line, in bytes.
-const LONGEST_ID: usize = r#""id":18446744073709551615,"#.len();
+pub(super) const LONGEST_ID: usize = r#""id":18446744073709551615,"#.len();
 
 #[cfg(test)]
 mod tests {

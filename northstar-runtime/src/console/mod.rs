@@ -18,8 +18,10 @@
 //! connection only.
 
 mod agreed;
+mod answers;
 mod budget;
 mod connection;
+mod expected;
 mod filter;
 mod handshake;
 mod input;
@@ -50,6 +52,7 @@ use crate::{
     config::{self, ConnectionOptions},
     supervisor::Handle,
 };
+use answers::Lengths;
 use budget::Share;
 use connection::Client;
 use listed::Listed;
@@ -72,6 +75,7 @@ struct Context {
     handle: Handle,
     tokens: Arc<Tokens>,
     listed: Arc<Listed>,
+    lengths: Arc<Lengths>,
     /// Name of this run of the daemon.
     instance: Arc<str>,
     cancel: CancellationToken,
@@ -96,6 +100,7 @@ impl Console {
                 handle,
                 tokens,
                 listed: Arc::default(),
+                lengths: Arc::default(),
                 instance: token::instance()?.into(),
                 cancel,
             },

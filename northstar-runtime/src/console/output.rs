@@ -1,39 +1,44 @@
 //! What a client is sent: the answers to its requests in their order, and the notifications it subscribed to.
 //!
-//! One future writes. Answers wait for it in an outbox of bounded size; notifications wait in the supervisor's ring,
+//! One future writes. Answers wait for it in an outbox, and what they take there is paid for; notifications wait in the supervisor's ring,
 //! which all clients share. A client that does not read for too long is disconnected. One that fell so far behind that
 //! the ring has lost notifications it should have got is told so, if it has asked for numbers, and goes on. A client of
 //! 0.9.2 has no way to see a gap: it is disconnected, and does what it does anyway, connect anew and `list`.
 
-use super::{agreed::Agreed, budget::Memory, translate};
+use super::{
+    agreed::Agreed,
+    answers::{Answers, Held},
+    budget::{Memory, Share},
+    translate,
+};
 use crate::supervisor::{Events, Lag, Numbered};
 use bytes::BytesMut;
 use northstar_api::{Envelope, codec::CodecError};
-use std::{io, sync::Arc, time::Duration};
+use std::{collections::VecDeque, io, pin::pin, time::Duration};
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::mpsc,
     time::timeout,
 };
 
-/// Bytes of answers that wait to be written. A longer answer waits until it is alone.
-const ROOM: u32 = 64 * 1024;
 /// Bytes after which no more is added to one write.
-const BATCH: usize = 64 * 1024;
+const BATCH: usize = 32 * 1024;
+/// Bytes that are kept for the next write.
+const KEPT: usize = 8 * 1024;
 
 /// A message on its way to the client.
 #[derive(Debug)]
 struct Outgoing {
     line: BytesMut,
-    _room: OwnedSemaphorePermit,
-    memory: Option<Memory>,
+    held: Held,
 }
 
-/// Where answers are put.
+/// Where answers are put. It has no length of its own: what is in it is paid for.
 #[derive(Debug)]
 pub(super) struct Outbox {
     queue: mpsc::UnboundedSender<Outgoing>,
-    room: Arc<Semaphore>,
+    /// Where they get their memory.
+    pub answers: Answers,
 }
 
 /// Why an answer is not sent.
@@ -43,8 +48,6 @@ pub(super) enum SendError {
     Closed,
     #[error("an answer cannot be encoded")]
     Encode(#[from] CodecError),
-    #[error("the answer to a long line is not read, and others wait for its memory")]
-    Recalled,
 }
 
 /// Why nothing more can be written.
@@ -54,7 +57,7 @@ pub(super) enum WriteError {
     Io(#[from] io::Error),
     #[error("the client did not read for {0:?}")]
     Stalled(Duration),
-    #[error("the answer to a long line is not read, and others wait for its memory")]
+    #[error("answers are not read, and others wait for their memory")]
     Recalled,
     #[error("the client missed {0} notifications")]
     Lagged(u64),
@@ -66,71 +69,96 @@ pub(super) enum WriteError {
 #[derive(Debug)]
 pub(super) struct Output<W> {
     io: W,
-    queue: mpsc::UnboundedReceiver<Outgoing>,
+    queue: Queue,
     stall: Duration,
 }
 
-/// The two ends of an outbox that writes to `io`.
-pub(super) fn outbox<W: AsyncWrite + Unpin>(io: W, stall: Duration) -> (Outbox, Output<W>) {
-    let (sender, queue) = mpsc::unbounded_channel();
-    let room = Arc::new(Semaphore::new(ROOM as usize));
+/// The far end of an outbox.
+#[derive(Debug)]
+struct Queue {
+    channel: mpsc::UnboundedReceiver<Outgoing>,
+    /// What came while something else was being written.
+    taken: VecDeque<Outgoing>,
+}
+
+/// The two ends of an outbox that writes to `io`, with memory out of `share`.
+pub(super) fn outbox<W: AsyncWrite + Unpin>(
+    io: W,
+    stall: Duration,
+    share: Share,
+) -> (Outbox, Output<W>) {
+    let (sender, channel) = mpsc::unbounded_channel();
     let outbox = Outbox {
         queue: sender,
-        room,
+        answers: Answers::new(share),
+    };
+    let queue = Queue {
+        channel,
+        taken: VecDeque::new(),
     };
     (outbox, Output { io, queue, stall })
 }
 
 impl Outbox {
-    /// Queues a message, once there is room for it. `memory` is given back when it is written.
-    pub(super) async fn send(
-        &self,
-        message: impl Into<Envelope>,
-        memory: Option<Memory>,
-    ) -> Result<(), SendError> {
-        self.send_line(translate::line(&message.into())?, memory)
-            .await
+    /// Queues a message. What is held for it is given back when it is written.
+    pub(super) fn send(&self, message: impl Into<Envelope>, held: Held) -> Result<(), SendError> {
+        self.send_line(translate::line(&message.into())?, held)
     }
 
     /// Queues a line as [`send`](Outbox::send) does.
-    pub(super) async fn send_line(
-        &self,
-        line: BytesMut,
-        memory: Option<Memory>,
-    ) -> Result<(), SendError> {
-        let size = u32::try_from(line.len()).map_or(ROOM, |size| size.min(ROOM));
-        let room = Arc::clone(&self.room).acquire_many_owned(size);
-        let room = match &memory {
-            Some(memory) => tokio::select! {
-                biased;
-                room = room => room,
-                () = memory.recalled() => return Err(SendError::Recalled),
-            },
-            None => room.await,
-        };
-        let outgoing = Outgoing {
-            line,
-            _room: room.map_err(|_| SendError::Closed)?,
-            memory,
-        };
+    pub(super) fn send_line(&self, line: BytesMut, held: Held) -> Result<(), SendError> {
+        let outgoing = Outgoing { line, held };
         self.queue.send(outgoing).map_err(|_| SendError::Closed)
     }
-}
 
-impl Outbox {
     /// Queues a message that may as well be left out, if there is room for it at once.
     pub(super) fn offer(&self, message: impl Into<Envelope>) -> Result<(), SendError> {
         let line = translate::line(&message.into())?;
-        let size = u32::try_from(line.len()).map_or(ROOM, |size| size.min(ROOM));
-        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(size) else {
-            return Ok(());
-        };
-        let outgoing = Outgoing {
-            line,
-            _room: room,
-            memory: None,
-        };
-        self.queue.send(outgoing).map_err(|_| SendError::Closed)
+        match self.answers.spare(line.len()) {
+            Some(held) => self.send_line(line, held),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Queue {
+    /// The next message; `None` when there will be no more.
+    async fn next(&mut self) -> Option<Outgoing> {
+        match self.taken.pop_front() {
+            Some(outgoing) => Some(outgoing),
+            None => self.channel.recv().await,
+        }
+    }
+
+    /// A message that is there already.
+    fn ready(&mut self) -> Option<Outgoing> {
+        let taken = self.taken.pop_front();
+        taken.or_else(|| self.channel.try_recv().ok())
+    }
+
+    /// Watches over `write`, which holds what was `written`: whoever does not read gives back what others wait for.
+    async fn during(
+        &mut self,
+        written: &[Held],
+        write: impl Future<Output = Result<(), WriteError>>,
+    ) -> Result<(), WriteError> {
+        let mut write = pin!(write);
+        loop {
+            let waiting = self.taken.iter().map(|outgoing| &outgoing.held);
+            let oldest = written.iter().chain(waiting).find_map(Held::memory);
+            let recalled = async {
+                match oldest {
+                    Some(memory) => Memory::recalled(memory).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                result = &mut write => return result,
+                () = recalled => return Err(WriteError::Recalled),
+                Some(outgoing) = self.channel.recv() => self.taken.push_back(outgoing),
+            }
+        }
     }
 }
 
@@ -186,15 +214,15 @@ impl<W: AsyncWrite + Unpin> Output<W> {
         mut notifications: Notifications<'_>,
     ) -> Result<(), WriteError> {
         let mut batch: Vec<u8> = Vec::new();
-        // What was taken from the outbox makes room there when it is written, not before.
+        // What was taken from the outbox is given back when it is written, not before.
         let mut written = Vec::new();
         loop {
             let more = tokio::select! {
                 biased;
-                outgoing = self.queue.recv() => match outgoing {
-                    Some(outgoing) => {
-                        batch.extend_from_slice(&outgoing.line);
-                        written.push(outgoing);
+                outgoing = self.queue.next() => match outgoing {
+                    Some(Outgoing { line, held }) => {
+                        batch.extend_from_slice(&line);
+                        written.push(held);
                         true
                     }
                     None => false,
@@ -205,30 +233,23 @@ impl<W: AsyncWrite + Unpin> Output<W> {
                 }
             };
             while batch.len() < BATCH {
-                if let Ok(outgoing) = self.queue.try_recv() {
-                    batch.extend_from_slice(&outgoing.line);
-                    written.push(outgoing);
+                if let Some(Outgoing { line, held }) = self.queue.ready() {
+                    batch.extend_from_slice(&line);
+                    written.push(held);
                 } else if let Some(line) = notifications.ready()? {
                     batch.extend(line);
                 } else {
                     break;
                 }
             }
-            let held = written.iter().find_map(|of: &Outgoing| of.memory.as_ref());
-            match held {
-                Some(held) => tokio::select! {
-                    biased;
-                    result = self.write(&batch) => result?,
-                    () = held.recalled() => return Err(WriteError::Recalled),
-                },
-                None => self.write(&batch).await?,
-            }
+            let write = write(&mut self.io, &batch, self.stall);
+            self.queue.during(&written, write).await?;
             written.clear();
             if !more && batch.is_empty() {
                 return Ok(());
             }
             batch.clear();
-            batch.shrink_to(BATCH);
+            batch.shrink_to(KEPT);
         }
     }
 
@@ -237,21 +258,26 @@ impl<W: AsyncWrite + Unpin> Output<W> {
         // The client may be gone already.
         let _ = timeout(self.stall, self.io.shutdown()).await;
     }
+}
 
-    async fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
-        for part in bytes.chunks(BATCH) {
-            // TLS takes bytes that it cannot send yet, and sends them when it is asked to.
-            let written = async {
-                self.io.write_all(part).await?;
-                self.io.flush().await
-            };
-            match timeout(self.stall, written).await {
-                Ok(result) => result?,
-                Err(_) => return Err(WriteError::Stalled(self.stall)),
-            }
+/// Writes all of `bytes`, with less than `stall` between two parts of them.
+async fn write<W: AsyncWrite + Unpin>(
+    io: &mut W,
+    bytes: &[u8],
+    stall: Duration,
+) -> Result<(), WriteError> {
+    for part in bytes.chunks(BATCH) {
+        // TLS takes bytes that it cannot send yet, and sends them when it is asked to.
+        let written = async {
+            io.write_all(part).await?;
+            io.flush().await
+        };
+        match timeout(stall, written).await {
+            Ok(result) => result?,
+            Err(_) => return Err(WriteError::Stalled(stall)),
         }
-        Ok(())
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -264,10 +290,9 @@ mod tests {
     async fn nothing_stays_in_a_stream_that_holds_back_what_it_is_given() {
         let (client, server) = duplex(1024);
         let stall = Duration::from_secs(1);
-        let (outbox, mut output) = outbox(BufWriter::new(server), stall);
+        let (outbox, mut output) = outbox(BufWriter::new(server), stall, Share::alone(0));
         outbox
-            .send(Message::from(Response::Shutdown), None)
-            .await
+            .send(Message::from(Response::Shutdown), Held::default())
             .unwrap();
         let agreed = Agreed::default();
         let notifications = Notifications {

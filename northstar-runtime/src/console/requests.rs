@@ -3,10 +3,11 @@
 //! beside the next ones, all in the connection's one task.
 
 use super::{
-    input::{Input, LineError, LineLimits},
+    answers::Held,
+    input::{FREE, Input, LineError, LineLimits},
     install::{self, StreamError},
     output::SendError,
-    session::{Answer, Registered, Session, Then},
+    session::{self, Answer, Registered, Session, Then},
     slots::Established,
     throttle::Throttle,
 };
@@ -22,13 +23,11 @@ use northstar_manifest::InvalidContainer;
 use std::{pin::pin, time::Duration};
 use tokio::io::AsyncRead;
 
-use super::budget::Memory;
-
 /// Most containers in one request. Far more than there are in a system, far less than fit into a line: a line takes
 /// little memory, a hundred thousand containers being mounted do not.
 pub(super) const MAX_CONTAINERS: usize = 1024;
 
-/// Most requests with an id under way. Their answers wait in memory for a client that does not read.
+/// Most requests with an id under way.
 pub(super) const MAX_PENDING: usize = 32;
 
 /// How much of a pause a connection may make up for.
@@ -126,16 +125,14 @@ async fn beside<T>(
 }
 
 /// Answers a request that was never under way. What else is under way with its id stays so.
-async fn unregistered(
+fn unregistered(
     session: &Session<'_>,
-    running: &mut Running<'_>,
     id: Option<u64>,
     response: Response,
-    memory: Option<Memory>,
+    held: Held,
 ) -> Result<(), End> {
     let envelope = Envelope::new(id, response);
-    let sent = async { Ok(session.outbox.send(envelope, memory).await?) };
-    beside(running, sent).await
+    Ok(session.outbox.send(envelope, held)?)
 }
 
 impl<'s, R: AsyncRead + Unpin> Requests<'_, 's, R> {
@@ -147,7 +144,7 @@ impl<'s, R: AsyncRead + Unpin> Requests<'_, 's, R> {
             }
         }
         let idle = running.is_empty();
-        let (id, request, memory) = match beside(running, self.take()).await {
+        let (id, request, held) = match beside(running, self.take()).await {
             Ok(taken) => taken,
             // Who waits for an answer has no reason to speak.
             Err(End::Line(LineError::Idle(_))) if !idle => return Ok(()),
@@ -155,7 +152,7 @@ impl<'s, R: AsyncRead + Unpin> Requests<'_, 's, R> {
         };
         let session = self.session;
         if let Some(answer) = self.unknown_word(&request)? {
-            return unregistered(session, running, id, answer, memory).await;
+            return unregistered(session, id, answer, held);
         }
         let Some(registered) = session.register(id, &request) else {
             let error = api::Error::DuplicateId {
@@ -166,23 +163,21 @@ impl<'s, R: AsyncRead + Unpin> Requests<'_, 's, R> {
                 Request::Install { size, .. } => Some(size),
                 _ => None,
             };
-            unregistered(session, running, id, Response::Error(error), memory).await?;
+            unregistered(session, id, Response::Error(error), held)?;
             return oversized.map_or(Ok(()), |size| Err(End::Oversized { size }));
         };
         let refusal = session.refusal(&request);
         match (request, refusal) {
             (Request::Install { repository, size }, refusal) => {
-                self.install(running, registered, refusal, repository, size, memory)
+                self.install(running, registered, refusal, repository, size, held)
                     .await
             }
-            (_, Some(response)) => {
-                beside(running, session.answer(id, response.into(), memory)).await
-            }
+            (_, Some(response)) => beside(running, session.answer(id, response.into(), held)).await,
             (request, None) => {
                 let mut registered = registered;
                 let work = async move {
                     let answer = session.perform(request, &mut registered).await?;
-                    session.answer(id, answer, memory).await
+                    session.answer(id, answer, held).await
                 };
                 self.begin(running, id, work.boxed()).await
             }
@@ -205,8 +200,8 @@ impl<'s, R: AsyncRead + Unpin> Requests<'_, 's, R> {
         }
     }
 
-    /// The next request, when it may pass.
-    async fn take(&mut self) -> Result<(Option<u64>, Request, Option<Memory>), End> {
+    /// The next request, when it may pass and there is memory for its answer.
+    async fn take(&mut self) -> Result<(Option<u64>, Request, Held), End> {
         let options = &self.session.client.options;
         let limits = LineLimits {
             length: options.max_request_size,
@@ -232,7 +227,16 @@ impl<'s, R: AsyncRead + Unpin> Requests<'_, 's, R> {
         if let Some(place) = self.place {
             place.pass().await;
         }
-        Ok((id, request, line.memory))
+        let expected = self.session.expected(&request, line.text.len()).await?;
+        let held = match line.memory {
+            // Whoever holds some must not wait for more. The longest line is longer than most answers.
+            Some(mut memory) => {
+                memory.shrink(expected.max(line.text.len().saturating_sub(FREE)));
+                Held::from(memory)
+            }
+            None => self.session.outbox.answers.hold(expected).await,
+        };
+        Ok((id, request, held))
     }
 
     /// A request that this client has not asked for the words of. To 0.9.2 it is none at all.
@@ -258,7 +262,7 @@ impl<'s, R: AsyncRead + Unpin> Requests<'_, 's, R> {
         refusal: Option<Response>,
         repository: String,
         size: u64,
-        memory: Option<Memory>,
+        held: Held,
     ) -> Result<(), End> {
         let session = self.session;
         let options = &session.client.options;
@@ -274,17 +278,22 @@ impl<'s, R: AsyncRead + Unpin> Requests<'_, 's, R> {
                 content: response.into(),
                 then,
             };
-            return beside(running, session.answer(id, answer, memory)).await;
+            return beside(running, session.answer(id, answer, held)).await;
         }
+        // The line may be long, and its package slow.
+        drop(held);
         if let Some(response) = refusal {
+            let response = session::shortened(response, LONGEST_ECHO);
             let discarded = install::discard(self.input, size, options);
             beside(running, async { Ok(discarded.await?) }).await?;
-            return beside(running, session.answer(id, response.into(), memory)).await;
+            return beside(
+                running,
+                session.answer(id, response.into(), Held::default()),
+            )
+            .await;
         }
         let slot = match repository.parse::<RepositoryId>() {
             Ok(repository) => {
-                // The line may be long, and its package slow.
-                drop(memory);
                 let slot = session
                     .context
                     .handle
@@ -314,7 +323,7 @@ impl<'s, R: AsyncRead + Unpin> Requests<'_, 's, R> {
                         Ok(container) => InstallResult::Ok { container },
                         Err(error) => InstallResult::Error { error },
                     });
-                    session.answer(id, response.into(), None).await
+                    session.answer(id, response.into(), Held::default()).await
                 };
                 self.begin(running, id, work.boxed()).await
             }
@@ -326,7 +335,7 @@ impl<'s, R: AsyncRead + Unpin> Requests<'_, 's, R> {
                     content: response.into(),
                     then,
                 };
-                beside(running, session.answer(id, answer, None)).await
+                beside(running, session.answer(id, answer, Held::default())).await
             }
         }
     }

@@ -3,6 +3,7 @@
 use super::{
     Context,
     agreed::Agreed,
+    answers::Held,
     connection::Client,
     listed::identified,
     output::{Outbox, SendError},
@@ -10,15 +11,15 @@ use super::{
     permissions,
     requests::{End, MAX_CONTAINERS},
     token::{Parties, Verification},
-    translate::{Words, repository},
+    translate::{self, Words, repository},
 };
-use crate::supervisor::{Job, StartOverrides, Watcher};
-use bytes::Bytes;
+use crate::supervisor::{Inspection, Job, StartOverrides, Watcher};
+use bytes::{Bytes, BytesMut};
 use northstar_api::{
     self as api, CancelResult, ContainerResult, Envelope, Message, Name, Request, Response, Token,
     Unit, VerificationResult,
 };
-use northstar_manifest::Container;
+use northstar_manifest::{Container, Permission};
 use std::{
     collections::HashMap,
     pin::pin,
@@ -53,14 +54,17 @@ pub(super) struct Answer {
 
 /// What an answer says.
 pub(super) enum Content {
-    Response(Response),
+    /// A response, without its id.
+    Message(Envelope),
     /// The line of it, as it is without an id.
     Line(Bytes),
+    /// A container that was inspected. Most of it is shared with the supervisor as long as it is not written as JSON.
+    Inspected(Container, Box<Inspection>),
 }
 
 impl From<Response> for Content {
     fn from(response: Response) -> Content {
-        Content::Response(response)
+        Content::Message(response.into())
     }
 }
 
@@ -136,22 +140,35 @@ impl<'a> Session<'a> {
         &self,
         id: Option<u64>,
         answer: Answer,
-        memory: Option<super::budget::Memory>,
+        mut held: Held,
     ) -> Result<(), End> {
         if let Some(id) = id {
             self.pending().remove(&id);
         }
-        match answer.content {
-            Content::Response(response) => {
-                let envelope = Envelope::new(id, response);
-                self.outbox.send(envelope, memory).await?;
-            }
-            Content::Line(line) => {
-                let line = identified(id, &line);
-                self.outbox.send_line(line, memory).await?;
-            }
+        let Answer { mut content, then } = answer;
+        if let Content::Message(message) = &mut content {
+            message.id = id;
         }
-        match answer.then {
+        let mut line = self.line(id, &content)?;
+        if let Content::Inspected(container, _) = &content {
+            self.context.lengths.remember(container, line.len());
+        }
+        if !held.covers(line.len()) {
+            // How long it is is known only now. While it waits it is not there: it is written again when it is paid for.
+            held = match self.outbox.answers.try_hold(line.len()) {
+                Some(more) => more,
+                None => {
+                    let length = line.len();
+                    drop((line, held));
+                    let held = self.outbox.answers.hold(length).await;
+                    line = self.line(id, &content)?;
+                    held
+                }
+            };
+        }
+        held.shrink(line.len());
+        self.outbox.send_line(line, held)?;
+        match then {
             Then::Continue => Ok(()),
             Then::Shutdown => {
                 self.context.handle.shutdown().await;
@@ -159,6 +176,19 @@ impl<'a> Session<'a> {
             }
             Then::End(end) => Err(end),
         }
+    }
+
+    fn line(&self, id: Option<u64>, content: &Content) -> Result<BytesMut, SendError> {
+        let line = match content {
+            Content::Message(message) => translate::line(message)?,
+            Content::Line(line) => identified(id, line),
+            Content::Inspected(container, inspection) => {
+                let inspection = inspection.as_ref().clone();
+                let result = self.words.inspected(container.clone(), inspection);
+                translate::line(&Envelope::new(id, Response::Inspect(result)))?
+            }
+        };
+        Ok(line)
     }
 
     /// Waits for a piece of work and tells meanwhile how far it has come.
@@ -197,9 +227,7 @@ impl<'a> Session<'a> {
 
     /// Why the request is not carried out, if it is not. An install's package comes anyway.
     pub(super) fn refusal(&self, request: &Request) -> Option<Response> {
-        if let Some(permission) = permissions::required(request)
-            && !self.client.permissions.contains(permission)
-        {
+        if let Some(permission) = self.lacks(request) {
             debug!("{}: has no permission {permission}", self.client.peer);
             return Some(Response::PermissionDenied(request.clone()));
         }
@@ -215,6 +243,12 @@ impl<'a> Session<'a> {
             }
             _ => None,
         }
+    }
+
+    /// The permission that the request needs and the client has not.
+    pub(super) fn lacks(&self, request: &Request) -> Option<Permission> {
+        let required = permissions::required(request);
+        required.filter(|permission| !self.client.permissions.contains(*permission))
     }
 
     /// In the words of 0.9.2 it is an answer about the first container.
@@ -271,10 +305,15 @@ impl<'a> Session<'a> {
                 let repositories = handle.repository_details();
                 Response::RepositoryDetails(repositories.iter().map(repository).collect())
             }
-            Request::Inspect { container } => {
-                let outcome = handle.inspect(container.clone()).await;
-                Response::Inspect(words.inspect_result(container, outcome))
-            }
+            Request::Inspect { container } => match handle.inspect(container.clone()).await {
+                Ok(inspection) => {
+                    return Ok(Answer {
+                        content: Content::Inspected(container, Box::new(inspection)),
+                        then: Then::Continue,
+                    });
+                }
+                Err(failure) => Response::Inspect(words.not_inspected(container, failure)),
+            },
             Request::Statistics { containers } => {
                 let usage = handle.statistics(containers).await?;
                 Response::Statistics(usage.into_iter().map(|usage| words.usage(usage)).collect())
@@ -372,6 +411,17 @@ impl<'a> Session<'a> {
             Verification::Expired => VerificationResult::Expired,
             Verification::Future => VerificationResult::Future,
         }
+    }
+}
+
+/// A refusal that does not repeat all of a name that can be none.
+pub(super) fn shortened(refusal: Response, longest: usize) -> Response {
+    match refusal {
+        Response::PermissionDenied(Request::Install { repository, size }) => {
+            let repository = repository.chars().take(longest).collect();
+            Response::PermissionDenied(Request::Install { repository, size })
+        }
+        other => other,
     }
 }
 

@@ -226,20 +226,22 @@ impl Words {
     }
 
     /// The result of `inspect`.
-    pub(super) fn inspect_result(
+    pub(super) fn inspected(self, container: Container, inspection: Inspection) -> InspectResult {
+        InspectResult::Ok {
+            container,
+            data: Box::new(self.inspection(inspection)),
+        }
+    }
+
+    /// The result of an `inspect` that failed.
+    pub(super) fn not_inspected(
         self,
         container: Container,
-        outcome: Result<Inspection, supervisor::Error>,
+        failure: supervisor::Error,
     ) -> InspectResult {
-        match outcome {
-            Ok(inspected) => InspectResult::Ok {
-                container,
-                data: Box::new(self.inspection(inspected)),
-            },
-            Err(failure) => InspectResult::Error {
-                container,
-                error: self.error(failure),
-            },
+        InspectResult::Error {
+            container,
+            error: self.error(failure),
         }
     }
 

@@ -29,6 +29,11 @@ impl<T> Reply<T> {
         self.job.is_cancelled()
     }
 
+    /// Nobody waits for the answer any more.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.sender.is_closed()
+    }
+
     /// The job that this is the end of.
     pub fn job(&self) -> Job {
         self.job.clone()

@@ -31,6 +31,7 @@ mod install;
 mod job;
 mod journal;
 mod machine;
+mod measuring;
 mod registry;
 #[cfg(any(test, feature = "played"))]
 pub mod script;
@@ -61,6 +62,7 @@ use autostart::Agenda;
 use command::Command;
 use driver::{Driver, Inbox};
 use machine::Machine;
+use measuring::Measuring;
 use registry::Entry;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
@@ -173,6 +175,7 @@ impl Supervisor {
             mounts: Arc::new(Semaphore::new(config.mount_parallel.get())),
             installs: Arc::new(Semaphore::new(config.max_installs.get())),
             max_installs: config.max_installs.get(),
+            measuring: Measuring::new(),
             outcomes: outcome_sender,
             uploads: upload_sender,
             events,

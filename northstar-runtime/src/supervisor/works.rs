@@ -4,7 +4,8 @@ use super::{
     Error, Event, ExitStatus, Inspection, Process, Protection, Publisher, Usage,
     command::{Reply, Wipe},
     ending::Ending,
-    machine::{Launched, Order, Outcome, Removal, Request, UnmountFailure, Workshop, answer},
+    machine::{Launched, Order, Outcome, Removal, Request, UnmountFailure, Workshop},
+    measuring::Measuring,
     registry::{Entry, Facts, Image, Need, Parts},
     report,
     uploads::install_error,
@@ -46,6 +47,7 @@ pub(super) struct Works {
     /// Installs that may be under way.
     pub(super) installs: Arc<Semaphore>,
     pub(super) max_installs: usize,
+    pub(super) measuring: Measuring,
     pub(super) events: Publisher,
 }
 
@@ -279,9 +281,9 @@ impl Workshop for Works {
         reply: Reply<Result<Inspection, Error>>,
     ) {
         let process = process.clone();
-        tokio::task::spawn_blocking(move || {
+        self.measuring.answer(reply, move || {
             inspection.process = Some(measured(&process));
-            answer(reply, Ok(inspection));
+            Ok(inspection)
         });
     }
 
@@ -290,12 +292,12 @@ impl Workshop for Works {
         usage: Vec<(Usage, Option<launch::Process>)>,
         reply: Reply<Vec<Usage>>,
     ) {
-        tokio::task::spawn_blocking(move || {
+        self.measuring.answer(reply, move || {
             let all = usage.into_iter().map(|(usage, process)| Usage {
                 process: process.as_ref().map(measured),
                 ..usage
             });
-            answer(reply, all.collect());
+            all.collect()
         });
     }
 

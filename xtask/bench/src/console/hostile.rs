@@ -143,7 +143,7 @@ async fn misbehave(address: std::net::SocketAddr, number: usize, count: &AtomicU
     let mut stream = socket.connect(address).await?;
     count.fetch_add(1, Ordering::Relaxed);
     let mut answer = [0; 4096];
-    match number % 6 {
+    match number % 7 {
         // Says nothing.
         0 => {}
         // Says something else.
@@ -166,6 +166,13 @@ async fn misbehave(address: std::net::SocketAddr, number: usize, count: &AtomicU
             stream.write_all(wire::CONNECT).await?;
             stream.write_all(&[b'x'; 500_000]).await?;
         }
+        // Asks for much without waiting, and reads nothing.
+        5 => {
+            stream.write_all(wire::CONNECT_IDS).await?;
+            let requests: String = (0..100).map(identified_list).collect();
+            stream.write_all(requests.as_bytes()).await?;
+            sleep(Duration::from_secs(60)).await;
+        }
         // Asks a lot and reads nothing.
         _ => {
             stream.write_all(wire::CONNECT).await?;
@@ -176,6 +183,10 @@ async fn misbehave(address: std::net::SocketAddr, number: usize, count: &AtomicU
     }
     while stream.read(&mut answer).await? > 0 {}
     Ok(())
+}
+
+fn identified_list(id: u32) -> String {
+    format!("{{\"id\":{id},\"request\":\"list\"}}\n")
 }
 
 /// Installs that send one byte per second, begun anew when they are cut off.

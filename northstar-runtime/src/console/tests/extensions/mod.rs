@@ -55,7 +55,7 @@ impl Stage {
     }
 }
 
-fn connect(subscribe: bool, extensions: &str) -> String {
+pub(super) fn connect(subscribe: bool, extensions: &str) -> String {
     format!(
         r#"{{"connect":{{"version":"0.9.2","subscribe_notifications":{subscribe},"extensions":{extensions}}}}}"#
     )
