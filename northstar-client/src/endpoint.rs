@@ -33,7 +33,9 @@ pub enum Endpoint {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum InvalidEndpoint {
     /// Not a URL.
-    #[error("`{text}` is not a URL")]
+    #[error(
+        "`{text}` is not a URL: `tcp://HOST:PORT`, `tls://HOST:PORT` or `unix:///PATH` is needed"
+    )]
     Url {
         /// The refused string.
         text: String,

@@ -6,7 +6,7 @@ use northstar_api::{ConnectNack, Extension, Request, Response, codec::CodecError
 use semver::Version;
 use thiserror::Error;
 
-use crate::{Endpoint, TlsError};
+use crate::{Endpoint, TlsError, TlsFault};
 
 /// Why there is no connection.
 #[derive(Debug, Error)]
@@ -69,6 +69,20 @@ pub enum ConnectError {
     /// There is no connection in the environment.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
+}
+
+impl ConnectError {
+    /// What a TLS handshake failed for: of [`ConnectError::Tls`] the certificate of the server, of
+    /// [`ConnectError::CertificateRefused`] that of this client. `None` if it is something else.
+    #[must_use]
+    pub fn tls_fault(&self) -> Option<TlsFault> {
+        match self {
+            ConnectError::Tls { source, .. } | ConnectError::CertificateRefused(source) => {
+                TlsFault::of(source)
+            }
+            _ => None,
+        }
+    }
 }
 
 impl From<ConnectNack> for ConnectError {

@@ -187,6 +187,15 @@ impl Client {
         self.begin_install(repository, size, file, progress).await
     }
 
+    /// Begins any request but an install. The result is the response as it came, unless the server refuses all of it.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError::Closed`]
+    pub async fn begin_request(&self, request: Request) -> Result<Job<Response>, RequestError> {
+        self.begin(request, None, Ok).await
+    }
+
     async fn begin<T>(
         &self,
         request: Request,

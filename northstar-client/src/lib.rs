@@ -96,4 +96,4 @@ pub use northstar_api as api;
 pub use notifications::{Event, Events, Missed, Notifications};
 pub use options::Options;
 pub use reconnect::{Connected, Gap, Handle, Happening, Reconnecting};
-pub use tls::{Tls, TlsError};
+pub use tls::{Tls, TlsError, TlsFault};

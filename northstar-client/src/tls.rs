@@ -9,7 +9,7 @@ use std::{
 };
 
 use rustls::{
-    ClientConfig, RootCertStore,
+    AlertDescription, CertificateError, ClientConfig, RootCertStore,
     crypto::ring,
     pki_types::{
         CertificateDer, InvalidDnsNameError, PrivateKeyDer, ServerName,
@@ -85,6 +85,53 @@ pub enum TlsError {
         /// Why not.
         source: InvalidDnsNameError,
     },
+}
+
+/// What a TLS handshake failed for, as far as there is something to do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TlsFault {
+    /// The certificate is not signed by an authority that the other side knows.
+    Authority,
+    /// The certificate is for another name.
+    Name,
+    /// The certificate has expired or is not valid yet, by the clock of who judges.
+    Validity,
+    /// The certificate was revoked.
+    Revoked,
+    /// The other side does not speak TLS.
+    NoTls,
+}
+
+impl TlsFault {
+    /// What is wrong, if an error of a TLS stream tells.
+    pub(crate) fn of(error: &io::Error) -> Option<TlsFault> {
+        match error.get_ref()?.downcast_ref()? {
+            rustls::Error::InvalidCertificate(error) => match error {
+                CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                    Some(TlsFault::Authority)
+                }
+                CertificateError::NotValidForName
+                | CertificateError::NotValidForNameContext { .. } => Some(TlsFault::Name),
+                CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. } => Some(TlsFault::Validity),
+                CertificateError::Revoked => Some(TlsFault::Revoked),
+                _ => None,
+            },
+            rustls::Error::AlertReceived(alert) => match alert {
+                AlertDescription::UnknownCA | AlertDescription::DecryptError => {
+                    Some(TlsFault::Authority)
+                }
+                AlertDescription::CertificateExpired => Some(TlsFault::Validity),
+                AlertDescription::CertificateRevoked => Some(TlsFault::Revoked),
+                _ => None,
+            },
+            rustls::Error::InvalidMessage(_) => Some(TlsFault::NoTls),
+            _ => None,
+        }
+    }
 }
 
 impl Tls {

@@ -40,6 +40,7 @@ Exit codes:
   6  it took longer than --timeout
   7  the package was refused
   8  running, not running, mounted, in use or installed already
+  130  interrupted
   `start --wait` ends with the exit code of the container instead, once it has run.
 
 Examples:
@@ -221,6 +222,18 @@ pub enum Verb {
 }
 
 impl Verb {
+    /// Whether the daemon may take its time, and can be asked to stop meanwhile.
+    pub fn takes_time(&self) -> bool {
+        matches!(
+            self,
+            Verb::Mount(_)
+                | Verb::Umount(_)
+                | Verb::Start(_)
+                | Verb::Install(_)
+                | Verb::Uninstall(_)
+        )
+    }
+
     /// Whether it is about more than protocol 0.9.2 has.
     pub fn wants_details(&self) -> bool {
         // What an install takes for its repository must not depend on how answers are printed.

@@ -45,8 +45,10 @@ pub enum Failure {
     NoRepositories,
     #[error("nothing was uninstalled")]
     NotConfirmed,
-    #[error("there was no end within {}", humantime::format_duration(*timeout))]
+    #[error("it was not over within {}", humantime::format_duration(*timeout))]
     TimedOut { timeout: Duration },
+    #[error("interrupted")]
+    Interrupted,
     #[error("{container} goes on running, even after SIGKILL")]
     NotStopped { container: Container },
     #[error("how {container} ended was missed among too many notifications")]
@@ -89,11 +91,13 @@ pub enum Code {
     Timeout = 6,
     Package = 7,
     State = 8,
+    /// What a shell has for a program that SIGINT has ended.
+    Interrupted = 130,
 }
 
 /// What the exit codes mean, for the help and the documentation.
 #[cfg(test)]
-pub const CODES: [(u8, &str); 9] = [
+pub const CODES: [(u8, &str); 10] = [
     (0, "done"),
     (Code::Failed as u8, "the request was refused or failed"),
     (
@@ -109,6 +113,7 @@ pub const CODES: [(u8, &str); 9] = [
         Code::State as u8,
         "running, not running, mounted, in use or installed already",
     ),
+    (Code::Interrupted as u8, "interrupted"),
 ];
 
 impl From<Code> for ExitCode {
@@ -121,6 +126,7 @@ impl From<Code> for ExitCode {
 fn code_of(error: &Error) -> Code {
     match error {
         Error::InvalidContainer { .. } => Code::NoContainer,
+        Error::Cancelled {} => Code::Interrupted,
         Error::MountBusy { .. }
         | Error::UmountBusy { .. }
         | Error::StartContainerStarted { .. }
@@ -152,14 +158,15 @@ impl Failure {
                 Error::InvalidRepository { .. }
                 | Error::InstallFailed { .. }
                 | Error::TooManyInstalls { .. }
-                | Error::ShuttingDown {}
-                | Error::Cancelled {} => Code::Failed,
+                | Error::ShuttingDown {} => Code::Failed,
+                error @ Error::Cancelled {} => code_of(error),
                 error if code_of(error) == Code::State => Code::State,
                 _ => Code::Package,
             },
             Failure::NoContainer { .. } | Failure::NoMatch { .. } => Code::NoContainer,
             Failure::Ambiguous { .. } | Failure::NoRepository { .. } => Code::Usage,
             Failure::Partial { code } => *code,
+            Failure::Interrupted => Code::Interrupted,
             Failure::Request(_)
             | Failure::MissedExit { .. }
             | Failure::NoRepositories

@@ -3,7 +3,7 @@
 use std::{io, path::Path};
 
 use northstar_api::{Error, Request};
-use northstar_client::{ConnectError, TlsError};
+use northstar_client::{ConnectError, TlsError, TlsFault};
 
 /// The permission that a request needs.
 pub fn permission(request: &Request) -> &'static str {
@@ -53,14 +53,8 @@ pub fn connect(error: &ConnectError) -> Option<String> {
              NSTAR_TLS_KEY"
         }
         ConnectError::Certificates(_) => "--tls-ca, --tls-cert and --tls-key take PEM files",
-        ConnectError::Tls { .. } => {
-            "--tls-ca has to have the authority of the daemon's certificate, and --tls-name the name \
-             in it if that is not the host"
-        }
-        ConnectError::CertificateRefused(_) => {
-            "the console's `tls` in the daemon's configuration names the authority of clients, and \
-             their permissions"
-        }
+        ConnectError::Tls { .. } => daemon_certificate(error.tls_fault()),
+        ConnectError::CertificateRefused(_) => own_certificate(error.tls_fault()),
         ConnectError::PermissionDenied => {
             "the console needs the permission `notifications` for this"
         }
@@ -72,6 +66,48 @@ pub fn connect(error: &ConnectError) -> Option<String> {
         _ => return None,
     };
     Some(hint.to_owned())
+}
+
+/// After a certificate of the daemon that this client does not accept.
+fn daemon_certificate(fault: Option<TlsFault>) -> &'static str {
+    match fault {
+        Some(TlsFault::Authority) => {
+            "--tls-ca has to have the authority that has signed the daemon's certificate"
+        }
+        Some(TlsFault::Name) => {
+            "--tls-name takes the name in the daemon's certificate if that is not the host"
+        }
+        Some(TlsFault::Validity) => {
+            "the daemon needs a new certificate (`cert` of its console), unless the clock of this \
+             machine is wrong: see `date`"
+        }
+        Some(TlsFault::NoTls) => "is it a console with TLS? Without it the URL begins with tcp://",
+        _ => {
+            "--tls-ca has to have the authority of the daemon's certificate, and --tls-name the name \
+             in it if that is not the host"
+        }
+    }
+}
+
+/// After a certificate of this client that the daemon does not accept.
+fn own_certificate(fault: Option<TlsFault>) -> &'static str {
+    match fault {
+        Some(TlsFault::Authority) => {
+            "`client_ca` of the console in the daemon's configuration has to have the authority that \
+             has signed --tls-cert"
+        }
+        Some(TlsFault::Validity) => {
+            "--tls-cert has to be renewed (`openssl x509 -noout -dates -in FILE`), unless the clock of \
+             the daemon's machine is wrong"
+        }
+        Some(TlsFault::Revoked) => {
+            "`client_crl` of the console revokes --tls-cert: another one has to be issued"
+        }
+        _ => {
+            "`client_ca` of the console in the daemon's configuration has to have the authority of \
+             --tls-cert, and `peers` its subject"
+        }
+    }
 }
 
 /// After a package that the daemon did not take.

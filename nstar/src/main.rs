@@ -3,7 +3,7 @@
 //! `cli` says what can be written, `verbs` holds one file per verb, `session` is the connection they
 //! work on, `resolve` finds the containers that names and patterns mean, `package` is the file of an
 //! install, `refusal` words what the daemon refused, `failure` is where the exit codes and `hint` where the advice
-//! come from, `complete` is what a shell asks for names, `top` is the live view,
+//! come from, `interrupt` is Ctrl-C, `complete` is what a shell asks for names, `top` is the live view,
 //! and `seccomp` learns filters from recordings.
 
 mod cli;
@@ -12,6 +12,7 @@ mod complete;
 mod documents;
 mod failure;
 mod hint;
+mod interrupt;
 mod output;
 mod package;
 mod progress;

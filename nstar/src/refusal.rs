@@ -71,6 +71,22 @@ pub fn hint(target: Option<&Container>, error: &Error) -> Option<String> {
         }
         Error::UmountBusy { container } => format!("`nstar stop {container}` first"),
         Error::InvalidRepository { .. } => "`nstar repositories` lists them".to_owned(),
+        Error::MountBusy { container } => {
+            format!("there is nothing to do, or `nstar umount {container}` first")
+        }
+        Error::InvalidSignal { .. } => "`kill -l` lists the signals".to_owned(),
+        Error::Cancelled {} => "what was done until then stays: `nstar list` tells".to_owned(),
+        Error::ShuttingDown {} => "ask again when the daemon is back".to_owned(),
+        Error::InvalidArguments { .. } => {
+            "`nstar start --help` says how a program, arguments and variables are written"
+                .to_owned()
+        }
+        Error::MountFailed { .. } | Error::UmountFailed { .. } => {
+            "the daemon's log has the rest".to_owned()
+        }
+        Error::WipeFailed { .. } | Error::UninstallFailed { .. } => {
+            "the daemon's log has the rest; the disk may be full or read-only".to_owned()
+        }
         _ => return None,
     };
     Some(hint)
@@ -79,6 +95,58 @@ pub fn hint(target: Option<&Container>, error: &Error) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// `unexpected` says all there is, and the three that no request of nstar is answered with need none.
+    #[test]
+    fn every_error_about_a_container_has_a_next_step() {
+        let target: Container = "a:0.0.1".parse().unwrap();
+        let c = || target.clone();
+        let text = || "text".to_owned();
+        let errors = [
+            Error::InvalidContainer { container: c() },
+            Error::InvalidArguments { cause: text() },
+            Error::MountBusy { container: c() },
+            Error::UmountBusy { container: c() },
+            Error::StartContainerStarted { container: c() },
+            Error::StartContainerResource { container: c() },
+            Error::StartContainerMissingResource {
+                container: c(),
+                resource: "lib".parse().unwrap(),
+                version: ">=1".to_owned(),
+            },
+            Error::StartContainerFailed {
+                container: c(),
+                error: text(),
+                step: None,
+                errno: None,
+            },
+            Error::StopContainerNotStarted { container: c() },
+            Error::InvalidRepository { repository: text() },
+            Error::MountFailed {
+                container: c(),
+                error: text(),
+            },
+            Error::UmountFailed {
+                container: c(),
+                error: text(),
+            },
+            Error::UninstallFailed {
+                container: c(),
+                error: text(),
+            },
+            Error::WipeFailed {
+                container: c(),
+                error: text(),
+            },
+            Error::InvalidSignal { signal: 99 },
+            Error::ShuttingDown {},
+            Error::Cancelled {},
+        ];
+        for error in errors {
+            let hint = hint(Some(&target), &error);
+            assert!(hint.is_some_and(|hint| !hint.is_empty()), "{error:?}");
+        }
+    }
 
     #[test]
     fn every_refusal_names_its_target() {

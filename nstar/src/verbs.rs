@@ -76,7 +76,10 @@ pub async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Top(top) if top.is_live(json) => {
             limit.until(top.run(&session, url)).await.map(succeeded)
         }
-        verb => limit.within(dispatch(verb, &session, url)).await,
+        verb => {
+            let done = session.interruptible(dispatch(verb, &session, url));
+            limit.within(done).await
+        }
     }
 }
 
@@ -191,7 +194,9 @@ impl Failures {
     fn keep<T>(&mut self, result: Result<T, Failure>) -> Result<Option<T>, Failure> {
         match result {
             Ok(value) => Ok(Some(value)),
-            Err(failure @ (Failure::Refused(_) | Failure::Package { .. })) => {
+            Err(failure @ (Failure::Refused(_) | Failure::Package { .. }))
+                if failure.code() != Code::Interrupted =>
+            {
                 self.0.push(failure);
                 Ok(None)
             }

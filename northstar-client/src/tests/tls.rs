@@ -9,7 +9,7 @@ use std::{
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair,
+    KeyPair, date_time_ymd,
 };
 use rustls::{
     RootCertStore, ServerConfig,
@@ -25,7 +25,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::peer::DEADLINE;
-use crate::{Client, ConnectError, Endpoint, Options, Tls, TlsError};
+use crate::{Client, ConnectError, Endpoint, Options, Tls, TlsError, TlsFault};
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
@@ -37,8 +37,20 @@ fn authority(name: &str) -> Authority {
 }
 
 fn issue(authority: &Authority, name: &str, usage: ExtendedKeyUsagePurpose) -> (String, KeyPair) {
+    issue_until(authority, name, usage, 4000)
+}
+
+/// A certificate that is valid until the beginning of this year.
+fn issue_until(
+    authority: &Authority,
+    name: &str,
+    usage: ExtendedKeyUsagePurpose,
+    year: i32,
+) -> (String, KeyPair) {
     let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
     params.extended_key_usages = vec![usage];
+    params.not_before = date_time_ymd(2000, 1, 1);
+    params.not_after = date_time_ymd(year, 1, 1);
     let key = KeyPair::generate().unwrap();
     (params.signed_by(&key, authority).unwrap().pem(), key)
 }
@@ -52,8 +64,14 @@ struct Site {
 
 impl Site {
     async fn new() -> Site {
+        Site::until(4000).await
+    }
+
+    /// A server whose certificate is valid until this year.
+    async fn until(year: i32) -> Site {
         let (servers, clients) = (authority("servers"), authority("clients"));
-        let (cert, key) = issue(&servers, "localhost", ExtendedKeyUsagePurpose::ServerAuth);
+        let server = ExtendedKeyUsagePurpose::ServerAuth;
+        let (cert, key) = issue_until(&servers, "localhost", server, year);
         let mut roots = RootCertStore::empty();
         roots.add(clients.der().clone()).unwrap();
         let provider = Arc::new(ring::default_provider());
@@ -71,6 +89,13 @@ impl Site {
         let dir = tempfile::tempdir().unwrap();
         let (cert, key) = issue(&clients, "fleet", ExtendedKeyUsagePurpose::ClientAuth);
         write(&dir.path().join("ca"), &servers.pem());
+        let client = ExtendedKeyUsagePurpose::ClientAuth;
+        let (expired, expired_key) = issue_until(&clients, "fleet", client, 2001);
+        write(&dir.path().join("expired"), &expired);
+        write(
+            &dir.path().join("expired key"),
+            &expired_key.serialize_pem(),
+        );
         write(&dir.path().join("cert"), &cert);
         write(&dir.path().join("key"), &key.serialize_pem());
         Site {
@@ -131,6 +156,27 @@ impl Site {
         }
     }
 
+    /// What the handshake with the server failed for.
+    async fn fault(&self, host: &str) -> Option<TlsFault> {
+        match self.connect(host, Some(self.tls())).await {
+            Err(error @ ConnectError::Tls { .. }) => error.tls_fault(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What the server refuses the client for.
+    async fn refused(&self, tls: Tls) -> Option<TlsFault> {
+        // The refusal may be overtaken by the reset that follows it.
+        for _ in 0..20 {
+            match self.connect("localhost", Some(tls.clone())).await {
+                Err(error @ ConnectError::CertificateRefused(_)) => return error.tls_fault(),
+                Err(ConnectError::Handshake(_) | ConnectError::Closed) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        panic!("never told");
+    }
+
     /// Why these certificates are of no use; nobody is asked.
     async fn bad(&self, tls: Tls) -> TlsError {
         let options = Options::default().with_tls(tls);
@@ -165,8 +211,7 @@ async fn a_client_with_certificates() {
 #[tokio::test]
 async fn a_server_with_another_name_or_authority_is_refused() {
     let site = Site::new().await;
-    let error = site.connect("127.0.0.1", Some(site.tls())).await;
-    assert!(matches!(error, Err(ConnectError::Tls { .. })), "{error:?}");
+    assert_eq!(site.fault("127.0.0.1").await, Some(TlsFault::Name));
     // Unless that is the name it has to have.
     let tls = Tls {
         server_name: Some("localhost".to_owned()),
@@ -175,8 +220,9 @@ async fn a_server_with_another_name_or_authority_is_refused() {
     site.connect("127.0.0.1", Some(tls)).await.unwrap();
 
     write(&site.path("ca"), &authority("servers").pem());
-    let error = site.connect("localhost", Some(site.tls())).await;
-    assert!(matches!(error, Err(ConnectError::Tls { .. })), "{error:?}");
+    assert_eq!(site.fault("localhost").await, Some(TlsFault::Authority));
+    let site = Site::until(2001).await;
+    assert_eq!(site.fault("localhost").await, Some(TlsFault::Validity));
 }
 
 #[tokio::test]
@@ -186,15 +232,13 @@ async fn a_server_that_refuses_the_certificate_is_understood() {
     let (cert, key) = issue(&stranger, "fleet", ExtendedKeyUsagePurpose::ClientAuth);
     write(&site.path("cert"), &cert);
     write(&site.path("key"), &key.serialize_pem());
-    // The refusal may be overtaken by the reset that follows it.
-    for _ in 0..20 {
-        match site.connect("localhost", Some(site.tls())).await {
-            Err(ConnectError::CertificateRefused(_)) => return,
-            Err(ConnectError::Handshake(_) | ConnectError::Closed) => {}
-            other => panic!("{other:?}"),
-        }
-    }
-    panic!("never told");
+    assert_eq!(site.refused(site.tls()).await, Some(TlsFault::Authority));
+    let expired = Tls {
+        cert: site.path("expired"),
+        key: site.path("expired key"),
+        ..site.tls()
+    };
+    assert_eq!(site.refused(expired).await, Some(TlsFault::Validity));
 }
 
 #[tokio::test]
@@ -211,6 +255,7 @@ async fn a_server_without_tls_is_no_server() {
         .await
         .unwrap();
     assert!(matches!(error, Err(ConnectError::Tls { .. })), "{error:?}");
+    assert_eq!(error.unwrap_err().tls_fault(), Some(TlsFault::NoTls));
 }
 
 #[tokio::test]

@@ -42,6 +42,13 @@ pub struct Completion {
     output: Option<PathBuf>,
 }
 
+/// zsh runs the file `_nstar` of its `fpath` as the function that completes, once: then it has to complete, too.
+const AUTOLOADED: &[u8] = b"
+if [[ \"${funcstack[1]}\" == _nstar ]]; then
+    _clap_dynamic_completer_nstar \"$@\"
+fi
+";
+
 /// A shell that completes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Shell {
@@ -72,12 +79,15 @@ impl Completion {
 }
 
 fn script(shell: Shell) -> io::Result<Vec<u8>> {
-    let shell: &dyn EnvCompleter = match shell {
+    let completer: &dyn EnvCompleter = match shell {
         Shell::Bash => &Bash,
         Shell::Zsh => &Zsh,
         Shell::Fish => &Fish,
     };
     let mut script = Vec::new();
-    shell.write_registration(complete::VARIABLE, "nstar", "nstar", "nstar", &mut script)?;
+    completer.write_registration(complete::VARIABLE, "nstar", "nstar", "nstar", &mut script)?;
+    if shell == Shell::Zsh {
+        script.extend_from_slice(AUTOLOADED);
+    }
     Ok(script)
 }

@@ -27,7 +27,7 @@ pub struct Mount {
 impl Mount {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
         let containers = resolve(session, &self.containers, Purpose::Mount).await?;
-        match session.ask(Request::Mount { containers }).await? {
+        match session.work(Request::Mount { containers }).await? {
             Response::Mount(results) => done_all(session, results, "mounted"),
             other => Err(unexpected(other)),
         }

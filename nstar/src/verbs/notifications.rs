@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use clap::{Args, ValueEnum};
 use clap_complete::ArgValueCompleter;
 use futures::StreamExt;
-use northstar_api::{CGroupNotification, Container, MemoryNotification, Message, Notification};
+use northstar_api::{
+    self as api, CGroupNotification, Container, MemoryNotification, Message, Notification,
+};
 use northstar_client::Missed;
 
 use crate::{
@@ -97,7 +99,40 @@ impl Filter {
     }
 }
 
+/// Most patterns that a daemon takes, and the longest of them in bytes.
+const MOST_PATTERNS: usize = 64;
+const LONGEST_PATTERN: usize = 128;
+
+impl From<Kind> for api::Kind {
+    fn from(kind: Kind) -> api::Kind {
+        match kind {
+            Kind::Started => api::Kind::Started,
+            Kind::Exit => api::Kind::Exit,
+            Kind::Mounted => api::Kind::Mounted,
+            Kind::Umounted => api::Kind::Umounted,
+            Kind::Install => api::Kind::Install,
+            Kind::Uninstall => api::Kind::Uninstall,
+            Kind::Cgroup => api::Kind::CGroup,
+            Kind::Shutdown => api::Kind::Shutdown,
+        }
+    }
+}
+
 impl Notifications {
+    /// What the daemon need not send. It may send more than is shown: its patterns are for versions too, and that it ends is
+    /// always worth knowing. `None` if there is nothing to leave out, or more is written than it takes.
+    pub fn filter(&self) -> Option<api::Filter> {
+        let containers: Vec<String> = self.containers.iter().map(pattern).collect();
+        let mut kinds: Vec<api::Kind> = self.kind.iter().copied().map(api::Kind::from).collect();
+        if !kinds.is_empty() {
+            kinds.push(api::Kind::Shutdown);
+        }
+        let fits = containers.len() <= MOST_PATTERNS
+            && containers.iter().all(|it| it.len() <= LONGEST_PATTERN);
+        let filter = api::Filter { containers, kinds };
+        (fits && filter != api::Filter::default()).then_some(filter)
+    }
+
     /// Whether it goes on until it is interrupted.
     pub fn is_endless(&self) -> bool {
         self.number.is_none()
@@ -137,6 +172,16 @@ impl Notifications {
             }
         }
         Ok(())
+    }
+}
+
+/// A pattern of the daemon for all that a target means.
+fn pattern(target: &Target) -> String {
+    match target {
+        Target::Pattern(pattern) => pattern.to_string(),
+        // There is nothing in them that a pattern takes for something else.
+        Target::Exact(container) => container.to_string(),
+        Target::Name(name) => name.to_string(),
     }
 }
 

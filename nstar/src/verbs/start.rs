@@ -34,7 +34,7 @@ A COMMAND, --env or --init needs the permission `start_command`.
 With --wait nstar prints how the container ended, and ends with its exit code, or with 128 and the
 number of the signal that ended it. Of several containers it is the first that is not 0, in the order
 in which they end. What goes wrong before has the exit codes of nstar; that the container has run is
-told by the line `exit`. Interrupting nstar does not stop the container.
+told by the line `exit`. Interrupting nstar while it waits does not stop the container.
 
 Examples:
   nstar start hello-world
@@ -129,7 +129,7 @@ async fn start(
         arguments,
         environment,
     };
-    match session.ask(request).await? {
+    match session.work(request).await? {
         Response::Start(result) => {
             let container = done(result)?;
             session.tell(&format!("started {container}"))?;

@@ -28,7 +28,7 @@ pub struct Umount {
 impl Umount {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
         let containers = resolve(session, &self.containers, Purpose::Umount).await?;
-        match session.ask(Request::Umount { containers }).await? {
+        match session.work(Request::Umount { containers }).await? {
             Response::Umount(results) => done_all(session, results, "unmounted"),
             other => Err(unexpected(other)),
         }

@@ -79,7 +79,7 @@ async fn confirm(containers: &[Container], wipe: bool) -> Result<(), Failure> {
 
 async fn uninstall(session: &Session, container: Container, wipe: bool) -> Result<(), Failure> {
     let request = Request::Uninstall { container, wipe };
-    match session.ask(request).await? {
+    match session.work(request).await? {
         Response::Uninstall(result) => {
             let container = done(result)?;
             session.tell(&format!("uninstalled {container}"))

@@ -6,10 +6,12 @@ use std::{
     os::unix::net::{UnixListener, UnixStream},
     path::PathBuf,
     process::{Command, Output, Stdio},
+    sync::mpsc,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// What the daemon does after the handshake.
@@ -20,8 +22,18 @@ pub enum Step {
     Install(String, &'static [u8], &'static str),
     /// Expects an install, empties the package meanwhile, and takes what comes until the end.
     Truncate(String, PathBuf),
+    /// Expects a line.
+    Expect(&'static str),
+    /// Takes this many raw bytes.
+    Take(usize),
+    /// Waits for the test.
+    Pause(mpsc::Receiver<()>),
+    /// Tells the test that it has come this far.
+    Tell(mpsc::Sender<()>),
     /// Sends a line.
     Say(&'static str),
+    /// Expects that the client closes and sends nothing more.
+    End,
     /// Takes everything the client sends and answers nothing until it closes.
     Wait,
 }
@@ -63,6 +75,24 @@ impl Daemon {
 
     /// A daemon with another answer to the handshake.
     pub fn answering(handshake: &'static str, steps: Vec<Step>) -> Daemon {
+        Daemon::greeting(|_| {}, handshake, steps)
+    }
+
+    /// A daemon that looks at what the client asks for beyond 0.9.2.
+    pub fn asked_for(extensions: Value, handshake: &'static str, steps: Vec<Step>) -> Daemon {
+        let check = move |line: &str| {
+            let connect: Value = serde_json::from_str(line).unwrap();
+            let asked = connect["connect"].get("extensions");
+            assert_eq!(asked.unwrap_or(&Value::Null), &extensions);
+        };
+        Daemon::greeting(check, handshake, steps)
+    }
+
+    fn greeting(
+        check: impl FnOnce(&str) + Send + 'static,
+        handshake: &'static str,
+        steps: Vec<Step>,
+    ) -> Daemon {
         let dir = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(dir.path().join("console")).unwrap();
         let thread = thread::spawn(move || {
@@ -72,7 +102,9 @@ impl Daemon {
                 .set_read_timeout(Some(Duration::from_secs(30)))
                 .unwrap();
             let mut stream = BufReader::new(stream);
-            assert!(line(&mut stream).starts_with(r#"{"connect":{"version":"0.9.2""#));
+            let connect = line(&mut stream);
+            assert!(connect.starts_with(r#"{"connect":{"version":"0.9.2""#));
+            check(&connect);
             say(&mut stream, handshake);
             steps.into_iter().for_each(|step| follow(&mut stream, step));
         });
@@ -125,7 +157,7 @@ impl Daemon {
         self.finish(output)
     }
 
-    fn finish(self, output: Output) -> Output {
+    pub fn finish(self, output: Output) -> Output {
         self.thread
             .join()
             .unwrap_or_else(|_| panic!("the daemon saw something else: {output:?}"));
@@ -170,7 +202,16 @@ fn follow(stream: &mut BufReader<UnixStream>, step: Step) {
             File::create(path).unwrap();
             stream.read_to_end(&mut Vec::new()).unwrap();
         }
+        Step::Expect(text) => assert_eq!(line(stream), fill(text)),
+        Step::Take(count) => stream.read_exact(&mut vec![0; count]).unwrap(),
+        Step::Pause(test) => test.recv_timeout(Duration::from_secs(30)).unwrap(),
+        Step::Tell(test) => test.send(()).unwrap(),
         Step::Say(text) => say(stream, &fill(text)),
+        Step::End => {
+            let mut rest = String::new();
+            stream.read_to_string(&mut rest).unwrap();
+            assert_eq!(rest, "");
+        }
         Step::Wait => {
             stream.read_to_end(&mut Vec::new()).unwrap();
         }
@@ -190,6 +231,9 @@ fn say(stream: &mut BufReader<UnixStream>, line: &str) {
 
 /// The acknowledgement of the extension `details`.
 pub const DETAILS: &str = r#"{"connect_ack":{"extensions":["details"],"instance":"00","sequence":0,"resumed":false,"limits":{}}}"#;
+
+/// The acknowledgement of everything that a verb asks for which takes its time.
+pub const JOBS: &str = r#"{"connect_ack":{"extensions":["ids","jobs","details"],"instance":"00","sequence":0,"resumed":false,"limits":{}}}"#;
 
 pub fn stdout(output: &Output) -> &str {
     std::str::from_utf8(&output.stdout).unwrap()

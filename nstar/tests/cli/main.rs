@@ -11,6 +11,8 @@ mod failing;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod jobs;
+#[cfg(test)]
 mod repositories;
 #[cfg(test)]
 mod seccomp;
