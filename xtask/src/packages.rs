@@ -26,7 +26,7 @@ pub const VM: &[&str] = &[
 ];
 
 /// What the tests compare with and run against: independent implementations of dm-verity and squashfs,
-/// tokens behind PKCS #11, shells.
+/// tokens behind PKCS #11, a broker, shells.
 pub const TEST: &[&str] = &[
     "busybox-static",
     "cryptsetup-bin",

@@ -21,10 +21,9 @@ use crate::{
     plan::{self, Actual, Step},
     position,
     retry::Retries,
+    stopping::Stopping,
 };
 
-/// SIGTERM, which a container can take as the request to end (signal(7)).
-const SIGTERM: i32 = 15;
 /// How often to look whether everything is as it should be, if nothing happens.
 const LOOK: Duration = Duration::from_secs(60);
 /// How long a step may take without anything moving.
@@ -47,10 +46,13 @@ pub struct Progress {
     desired: Desired,
     outbox: Outbox,
     retries: Retries,
+    stopping: Stopping,
     /// What is wrong, by container.
     failures: BTreeMap<Container, String>,
     /// Whether something has changed since the last look.
     dirty: bool,
+    /// When it was looked last. What is due since then has its turn with the next look.
+    looked: Instant,
     connected: bool,
     /// There is a broker.
     online: bool,
@@ -58,13 +60,16 @@ pub struct Progress {
 }
 
 impl Progress {
-    pub fn new(backoff: Backoff) -> Progress {
+    /// `backoff` are the pauses between tries, `grace` is the time of a container between SIGTERM and SIGKILL.
+    pub fn new(backoff: Backoff, grace: Duration) -> Progress {
         Progress {
             desired: Desired::default(),
             outbox: Outbox::default(),
             retries: Retries::new(backoff),
+            stopping: Stopping::new(grace),
             failures: BTreeMap::new(),
             dirty: false,
+            looked: Instant::now(),
             connected: false,
             online: false,
             reported: Vec::new(),
@@ -82,14 +87,21 @@ impl Agent {
                 self.report();
                 continue;
             }
-            let now = Instant::now();
-            let due = self.state.retries.next_due(now).unwrap_or(now + LOOK);
+            let state = &self.state;
+            let looked = state.looked;
+            let due = [
+                state.retries.next_due(looked),
+                state.stopping.next_due(looked),
+            ];
+            let due = due.into_iter().flatten().min();
+            let due = due.unwrap_or(looked + LOOK).min(looked + LOOK);
             tokio::select! {
                 Some(incoming) = self.incoming.recv() => self.hear(incoming)?,
                 Some(happening) = self.daemon.next(), if self.state.outbox.has_room() => {
                     self.follow(happening);
                 }
-                () = sleep_until(due.min(now + LOOK)) => self.state.dirty = true,
+                // Without a daemon there is nothing to look at; with the next connection it is looked at anyway.
+                () = sleep_until(due), if self.state.connected => self.state.dirty = true,
             }
         }
     }
@@ -195,6 +207,7 @@ impl Agent {
 
     /// Does the next step for each container whose time has come.
     async fn converge(&mut self) {
+        self.state.looked = Instant::now();
         let Ok(client) = self.daemon.handle().client().await else {
             return;
         };
@@ -206,13 +219,14 @@ impl Agent {
                 return;
             }
         };
-        for step in plan::next(&self.state.desired, &actual) {
+        let steps = plan::next(&self.state.desired, &actual);
+        self.state.stopping.only(&plan::stops(&steps));
+        for step in steps {
             let container = step.container().clone();
             if !self.state.retries.is_due(&container, Instant::now()) {
                 continue;
             }
-            // A container may take its time to end, or not end at all: looking at once would ask it without a pause, and
-            // hear nobody meanwhile. Its end is told.
+            // A container takes its time to end: looking at once would hear nobody meanwhile. Its end is told.
             let is_over = !matches!(step, Step::Stop(_));
             match self.perform(&client, step).await {
                 // The next step of the container comes with the next look.
@@ -243,13 +257,24 @@ impl Agent {
         self.state.failures.insert(container, text);
     }
 
-    async fn perform(&self, client: &Client, step: Step) -> Result<()> {
+    async fn perform(&mut self, client: &Client, step: Step) -> Result<()> {
         match step {
             Step::Install(wanted) => self.install(client, wanted).await,
             Step::Start(container) => Ok(client.start(container).await?),
-            Step::Stop(container) => Ok(client.kill(container, SIGTERM).await?),
+            Step::Stop(container) => self.stop(client, container).await,
             Step::Uninstall(container) => Ok(client.uninstall(container, false).await?),
         }
+    }
+
+    /// Asks a container to end, or ends it if it was asked in vain.
+    async fn stop(&mut self, client: &Client, container: Container) -> Result<()> {
+        let stopping = &mut self.state.stopping;
+        let now = Instant::now();
+        if let Some(signal) = stopping.signal(&container, now) {
+            client.kill(container.clone(), signal).await?;
+            stopping.sent(container, now);
+        }
+        Ok(())
     }
 
     async fn install(&self, client: &Client, wanted: Wanted) -> Result<()> {

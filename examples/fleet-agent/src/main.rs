@@ -8,8 +8,10 @@ mod packages;
 mod plan;
 mod position;
 mod retry;
+mod stopping;
+mod tls;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::Result;
 use clap::Parser;
@@ -26,9 +28,21 @@ struct Arguments {
     /// Name of this machine in the topics of the broker
     #[arg(long)]
     id: String,
-    /// The broker
+    /// The broker: mqtt://HOST:PORT, or mqtts://HOST:PORT with TLS
     #[arg(long, value_name = "URL", default_value = "mqtt://localhost:1883")]
     broker: Url,
+    /// Authority of the broker's certificate, for mqtts://
+    #[arg(long, value_name = "FILE")]
+    broker_ca: Option<PathBuf>,
+    /// Certificate of this machine for the broker, if it asks for one
+    #[arg(long, value_name = "FILE", requires_all = ["broker_ca", "broker_key"])]
+    broker_cert: Option<PathBuf>,
+    /// Private key of this machine for the broker
+    #[arg(long, value_name = "FILE", requires = "broker_cert")]
+    broker_key: Option<PathBuf>,
+    /// How long a container may take to end after SIGTERM, before SIGKILL, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    grace: u64,
     /// Console of the daemon: tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH
     #[arg(long, value_name = "URL", default_value = "tcp://localhost:4200")]
     daemon: Endpoint,
@@ -64,14 +78,19 @@ async fn main() -> Result<()> {
     if let Some(position) = position::load(&arguments.position)? {
         options = options.resume(position);
     }
-    let (broker, incoming) = mqtt::Broker::new(&arguments.broker, &arguments.id)?;
+    let identity = arguments.broker_cert.zip(arguments.broker_key);
+    let tls = arguments.broker_ca.map(|authority| tls::Files {
+        authority,
+        identity,
+    });
+    let (broker, incoming) = mqtt::Broker::new(&arguments.broker, &arguments.id, tls.as_ref())?;
     let agent = agent::Agent {
         broker,
         incoming,
         daemon: Reconnecting::new(arguments.daemon, options, Backoff::default()),
         packages: arguments.packages,
         position: arguments.position,
-        state: agent::Progress::new(Backoff::default()),
+        state: agent::Progress::new(Backoff::default(), Duration::from_secs(arguments.grace)),
     };
     agent.run().await
 }

@@ -9,16 +9,19 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use northstar_client::Backoff;
 use rumqttc::{
     AsyncClient, ClientError, ConnectReturnCode, Event, EventLoop, LastWill, MqttOptions, Packet,
-    QoS,
+    QoS, TlsConfiguration, Transport,
 };
 use tokio::{
     sync::{mpsc, oneshot},
     time::sleep,
 };
+use url::Url;
+
+use crate::tls::Files;
 
 /// Requests that wait for the broker: those of the agent are fewer.
 const QUEUE: usize = 64;
@@ -54,13 +57,19 @@ pub struct Broker {
 
 impl Broker {
     /// Connects to the broker at `url`, now and whenever the connection is lost.
-    pub fn new(url: &url::Url, id: &str) -> Result<(Broker, mpsc::Receiver<Incoming>)> {
+    pub fn new(
+        url: &Url,
+        id: &str,
+        tls: Option<&Files>,
+    ) -> Result<(Broker, mpsc::Receiver<Incoming>)> {
         let host = url
             .host_str()
             .context("the URL of the broker has no host")?;
-        let port = url.port().unwrap_or(1883);
+        let (transport, port) = transport(url, tls)?;
+        let port = url.port().unwrap_or(port);
         let prefix = format!("northstar/{id}");
         let mut options = MqttOptions::new(format!("northstar-{id}"), host, port);
+        options.set_transport(transport);
         options.set_keep_alive(KEEP_ALIVE);
         options.set_max_packet_size(LARGEST, LARGEST);
         options.set_last_will(LastWill::new(
@@ -93,6 +102,21 @@ impl Broker {
     pub fn retain(&self, topic: &str, text: Vec<u8>) -> Result<(), ClientError> {
         let topic = format!("{}/{topic}", self.prefix);
         self.client.try_publish(topic, QoS::AtMostOnce, true, text)
+    }
+}
+
+/// How to speak to the broker, and the port if the URL has none.
+fn transport(url: &Url, tls: Option<&Files>) -> Result<(Transport, u16)> {
+    match (url.scheme(), tls) {
+        ("mqtt", None) => Ok((Transport::Tcp, 1883)),
+        ("mqtts", Some(files)) => {
+            let config = TlsConfiguration::from(files.config()?);
+            Ok((Transport::tls_with_config(config), 8883))
+        }
+        ("mqtts", None) => bail!("a mqtts:// broker needs --broker-ca"),
+        // Who names an authority must not be left without TLS.
+        ("mqtt", Some(_)) => bail!("certificates of the broker are for mqtts://"),
+        (scheme, _) => bail!("{scheme}:// is no broker: take mqtt:// or mqtts://"),
     }
 }
 
@@ -134,6 +158,34 @@ async fn receive(mut events: EventLoop, incoming: mpsc::Sender<Incoming>, desire
         };
         if incoming.send(message).await.is_err() {
             return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scheme_and_the_certificates_belong_together() {
+        let directory = tempfile::tempdir().unwrap();
+        let authority = directory.path().join("ca");
+        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        std::fs::write(&authority, own.cert.pem()).unwrap();
+        let files = Files {
+            authority,
+            identity: None,
+        };
+        let made = |url: &str, files: Option<&Files>| transport(&url.parse().unwrap(), files);
+        assert!(matches!(made("mqtt://a", None), Ok((Transport::Tcp, 1883))));
+        let tls = made("mqtts://a", Some(&files));
+        assert!(matches!(tls, Ok((Transport::Tls(_), 8883))));
+        for (url, files) in [
+            ("mqtts://a", None),
+            ("mqtt://a", Some(&files)),
+            ("http://a", None),
+        ] {
+            assert!(made(url, files).is_err(), "{url}");
         }
     }
 }

@@ -39,6 +39,15 @@ pub fn next(desired: &Desired, actual: &Actual) -> Vec<Step> {
         .collect()
 }
 
+/// The containers that have to end.
+pub fn stops(steps: &[Step]) -> Vec<Container> {
+    let stops = steps.iter().filter_map(|step| match step {
+        Step::Stop(container) => Some(container.clone()),
+        _ => None,
+    });
+    stops.collect()
+}
+
 fn step(wanted: &Wanted, actual: &Actual) -> Option<Step> {
     let Wanted {
         container, state, ..
