@@ -2,13 +2,13 @@
 
 use std::{
     fs,
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
 
-use northstar_tests::{Daemon, Site, programs};
+use northstar_tests::{Daemon, Site, eventually, programs};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, KeyPair, SanType,
@@ -83,6 +83,10 @@ impl Place {
         );
         drop(listener);
         let daemon = site.start();
+        // The socket that it has waited for is bound before this one.
+        eventually("the console", || {
+            TcpStream::connect(("127.0.0.1", port)).ok()
+        });
         Place {
             directory,
             url: format!("tls://127.0.0.1:{port}"),
