@@ -245,3 +245,28 @@ async fn sixty_four_trickling_installs_are_all_cut_while_others_are_served() {
     assert_eq!(server.uploads(64).await, vec![None; 64]);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_name_that_can_be_none_is_denied_in_short() {
+    let setup = Setup {
+        permissions: Permissions::none(),
+        ..Setup::default()
+    };
+    let server = setup.start().await;
+    let mut client = server.tcp().await.connect().await;
+    let repository = "r".repeat(100_000);
+    client
+        .send(&request(&format!(
+            r#"{{"install":{{"repository":"{repository}","size":3}}}}"#
+        )))
+        .await;
+    client.raw(b"abc").await;
+    let answer = client.next().await.unwrap();
+    let denied = &answer["response"]["permission_denied"]["install"];
+    assert_eq!(denied["repository"].as_str().unwrap().len(), 256);
+    assert_eq!(denied["size"], 3);
+    // The next line is one.
+    let denied = json(r#"{"permission_denied":"ident"}"#);
+    assert_eq!(client.ask(r#""ident""#).await, denied);
+    server.stop().await;
+}
