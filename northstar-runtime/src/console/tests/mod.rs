@@ -14,8 +14,8 @@ use super::{Console, Listening};
 use crate::{
     config::{Address, ConnectionOptions, Listener, ListenerOptions},
     supervisor::{
-        Error, Event, Exit, ExitReason, ExitStatus, Inspection, Process, Protection, RepositoryFacts,
-        State, Statistics, Usage,
+        Error, Event, Exit, ExitReason, ExitStatus, Inspection, Process, Protection,
+        RepositoryFacts, State, Statistics, Usage,
         script::{self, Asked, Publisher, Script},
     },
 };
