@@ -112,7 +112,7 @@ impl Squashfs {
         options: &PackOptions<'_>,
     ) -> Result<(), PackError> {
         let total = match &self.content {
-            Some((tree, _)) => tree.size(),
+            Some((tree, _)) => tree.size_of_names(),
             None => 0,
         };
         let counter = Counter::new(options.progress, Stage::Check, total);

@@ -51,8 +51,8 @@ pub(crate) fn check(
         let difference = match left.remove(path) {
             None => Some("there is no such file"),
             Some(node) => {
-                // What is under the first name is under the others.
-                if let (NodeKind::File(source), None) = (&node.kind, &node.link) {
+                // Further names as well: a file system may give two files the same number.
+                if let NodeKind::File(source) = &node.kind {
                     contents.push(Pair {
                         index,
                         path: &found.fullpath,
@@ -197,4 +197,64 @@ fn compare(
 fn fill(reader: &mut impl Read, buffer: &mut Vec<u8>) -> io::Result<usize> {
     buffer.clear();
     reader.take(128 * 1024).read_to_end(buffer)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::super::{BlockSize, Compression, write};
+    use super::*;
+    use crate::progress::Stage;
+
+    /// Writes a tree with a file and another name of it, which is said to have this content.
+    fn with_link(content: &[u8]) -> Result<(), SquashfsError> {
+        let mut tree = Tree::empty();
+        tree.add_file(Path::new("/first"), b"content").unwrap();
+        tree.add_file(Path::new("/second"), content).unwrap();
+        let second = tree.nodes.get_mut(Path::new("second")).unwrap();
+        second.link = Some(PathBuf::from("first"));
+        let attributes = Attributes {
+            uid: 1,
+            gid: 1,
+            mtime: 0,
+        };
+        let counter = Counter::new(None, Stage::Image, 0);
+        let file = tempfile::tempfile().unwrap();
+        let blocks = (Compression::Gzip, BlockSize::new(None).unwrap());
+        let size = write(&tree, attributes, blocks, &file, &counter).unwrap();
+        let image = Image {
+            offset: 0,
+            size,
+            squashfs_size: size,
+            verity: None,
+        };
+        let expected = Expected {
+            tree: &tree,
+            attributes,
+        };
+        check(&file, &image, expected, &counter)?;
+        // What is there has to be there, and no less.
+        let second = tree.nodes.get_mut(Path::new("second")).unwrap();
+        second.link = None;
+        let expected = Expected {
+            tree: &tree,
+            attributes,
+        };
+        check(&file, &image, expected, &counter)
+    }
+
+    #[test]
+    fn names_of_one_file_are_told_from_files_of_one_content() {
+        let is_found = |content, expected| {
+            let error = with_link(content).unwrap_err();
+            assert!(
+                matches!(&error, SquashfsError::Differs { path, what }
+                    if path == Path::new("/second") && *what == expected),
+                "{error:?}"
+            );
+        };
+        is_found(b"content", "hard link");
+        is_found(b"other", "content");
+    }
 }

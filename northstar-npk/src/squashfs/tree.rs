@@ -183,6 +183,11 @@ impl Tree {
         files.collect()
     }
 
+    /// Bytes of all regular files under all their names.
+    pub(crate) fn size_of_names(&self) -> u64 {
+        self.nodes.values().map(|node| node.size).sum()
+    }
+
     /// Bytes of all regular files, of each once.
     pub(crate) fn size(&self) -> u64 {
         let nodes = self.nodes.values().filter(|node| node.link.is_none());
