@@ -76,32 +76,53 @@ fn image(directory: &Path, blocks: u64) -> (File, Image, HashTree) {
     (file, image, tree)
 }
 
+/// Builds the tree over the first `blocks` of a file here and with `veritysetup`, and compares them.
+fn compare_with_veritysetup(directory: &Path, (file, data): (&File, &Path), blocks: u64) {
+    let tree = build_from_start(file, blocks).unwrap();
+    let theirs = directory.join("theirs");
+    let _ = fs::remove_file(&theirs);
+    let salt = format!("--salt={}", hex::encode(&tree.superblock.salt));
+    let uuid = format!("--uuid={}", uuid_text(&tree.superblock.uuid));
+    let output = veritysetup(&["format", &salt, &uuid], &[data, &theirs]);
+    assert!(output.status.success(), "{output:?}");
+
+    let text = String::from_utf8(output.stdout).unwrap();
+    let root = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Root hash:"))
+        .unwrap();
+    assert_eq!(root.trim(), hex::encode(tree.root_hash), "{blocks} blocks");
+    let ours = [tree.superblock.encode().as_slice(), &tree.blocks].concat();
+    let mut theirs = fs::read(&theirs).unwrap();
+    // veritysetup writes the superblock as 512 bytes and leaves the rest of its block out
+    // when no tree follows.
+    theirs.resize(theirs.len().next_multiple_of(BLOCK), 0);
+    assert!(ours == theirs, "{blocks} blocks");
+}
+
 #[test]
 fn trees_equal_those_of_veritysetup() {
     let directory = tempfile::tempdir().unwrap();
     for blocks in COUNTS {
         let (file, data) = data(directory.path(), blocks);
-        let tree = build_from_start(&file, blocks).unwrap();
-        let theirs = directory.path().join("theirs");
-        let _ = fs::remove_file(&theirs);
-        let salt = format!("--salt={}", hex::encode(&tree.superblock.salt));
-        let uuid = format!("--uuid={}", uuid_text(&tree.superblock.uuid));
-        let output = veritysetup(&["format", &salt, &uuid], &[&data, &theirs]);
-        assert!(output.status.success(), "{output:?}");
-
-        let text = String::from_utf8(output.stdout).unwrap();
-        let root = text
-            .lines()
-            .find_map(|line| line.strip_prefix("Root hash:"))
-            .unwrap();
-        assert_eq!(root.trim(), hex::encode(tree.root_hash), "{blocks} blocks");
-        let ours = [tree.superblock.encode().as_slice(), &tree.blocks].concat();
-        let mut theirs = fs::read(&theirs).unwrap();
-        // veritysetup writes the superblock as 512 bytes and leaves the rest of its block out
-        // when no tree follows.
-        theirs.resize(theirs.len().next_multiple_of(BLOCK), 0);
-        assert!(ours == theirs, "{blocks} blocks");
+        compare_with_veritysetup(directory.path(), (&file, &data), blocks);
     }
+}
+
+#[test]
+fn the_tree_of_a_gibibyte_equals_that_of_veritysetup() {
+    const BLOCKS: u64 = (1 << 30) / BLOCK_U64;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data");
+    let file = File::create_new(&path).unwrap();
+    file.set_len(1 << 30).unwrap();
+    // Holes are hashed like data.
+    for block in (0..BLOCKS).step_by(1000).chain([BLOCKS - 1]) {
+        let at = block * BLOCK_U64 + block % BLOCK_U64 / 8 * 8;
+        file.write_all_at(&(block + 1).to_le_bytes(), at).unwrap();
+    }
+    let file = File::open(&path).unwrap();
+    compare_with_veritysetup(directory.path(), (&file, &path), BLOCKS);
 }
 
 #[test]
