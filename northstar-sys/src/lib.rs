@@ -23,5 +23,6 @@ pub mod seccomp;
 pub mod seqpacket;
 pub mod signal;
 mod uapi;
+pub mod writeback;
 
 pub use error::{Error, Result};

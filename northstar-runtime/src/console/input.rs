@@ -2,9 +2,12 @@
 //!
 //! Memory is bounded in two ways. A line has a longest length, and all lines of a peer that are longer than [`FREE`]
 //! have a [`Share`] together: who wants more waits for the peer's other lines to be done, and whoever is not done in
-//! time is disconnected. Raw bytes are handed on without the buffer they were received in.
+//! time is disconnected. Raw bytes are handed on without the buffer they were received in, unless they fill half of it.
 
-use super::budget::{Memory, Share};
+use super::{
+    budget::{Memory, Share},
+    recycle::Buffers,
+};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::{io, time::Duration};
 use tokio::{
@@ -63,6 +66,8 @@ pub(super) struct Input<R> {
     /// What a line that is longer than [`FREE`] holds of the share.
     memory: Option<Memory>,
     share: Share,
+    /// Where raw bytes are read into. Only while there are any: an idle connection holds no memory of an install.
+    body: Option<Buffers>,
 }
 
 impl<R: AsyncRead + Unpin> Input<R> {
@@ -73,11 +78,13 @@ impl<R: AsyncRead + Unpin> Input<R> {
             scanned: 0,
             memory: None,
             share,
+            body: None,
         }
     }
 
     /// The next line; `None` if the client has closed its half instead.
     pub(super) async fn line(&mut self, limits: LineLimits) -> Result<Option<Line>, LineError> {
+        self.body = None;
         let mut stalled = Instant::now() + limits.stall;
         let idle = limits.idle.map(|idle| Instant::now() + idle);
         loop {
@@ -123,20 +130,19 @@ impl<R: AsyncRead + Unpin> Input<R> {
 
     /// At least one and at most `limit` raw bytes; none if the client has closed its half.
     pub(super) async fn chunk(&mut self, limit: u64) -> io::Result<Bytes> {
+        let most = |there: usize| usize::try_from(limit).map_or(there, |limit| limit.min(there));
         if self.buffer.is_empty() {
-            self.read(usize::try_from(limit).map_or(BODY_CHUNK, |limit| limit.min(BODY_CHUNK)))
-                .await?;
+            let buffers = self.body.get_or_insert_with(|| Buffers::new(BODY_CHUNK));
+            let mut buffer = buffers.take();
+            let mut memory = buffer.memory().limit(most(BODY_CHUNK));
+            self.io.read_buf(&mut memory).await?;
+            return Ok(buffer.into_bytes());
         }
+        // What came with the line before. A copy: a part of the buffer would keep all of it.
         self.scanned = 0;
-        let length =
-            usize::try_from(limit).map_or(self.buffer.len(), |limit| limit.min(self.buffer.len()));
-        // A copy: a part of the buffer would keep all of it, and there may be one byte in it.
+        let length = most(self.buffer.len());
         let chunk = Bytes::copy_from_slice(self.buffer.get(..length).unwrap_or_default());
-        if length < self.buffer.len() {
-            self.buffer.advance(length);
-        } else {
-            self.buffer.clear();
-        }
+        self.buffer.advance(length);
         Ok(chunk)
     }
 
@@ -188,7 +194,7 @@ impl<R: AsyncRead + Unpin> Input<R> {
 
     async fn read(&mut self, most: usize) -> io::Result<usize> {
         if self.buffer.is_empty() && self.buffer.capacity() > most.max(FREE) {
-            // The memory of a long line or of an install is not kept for short ones.
+            // The memory of a long line is not kept for short ones.
             self.buffer = BytesMut::new();
         }
         self.buffer.reserve(most);
@@ -299,7 +305,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_chunk_keeps_no_more_than_its_bytes() {
+    async fn a_chunk_keeps_no_more_than_twice_its_bytes() {
         let (mut client, mut input) = input(0);
         for _ in 0..100 {
             client.write_all(b"x").await.unwrap();
@@ -309,10 +315,14 @@ mod tests {
             assert_eq!((chunk.len(), chunk.capacity()), (1, 1));
         }
         client.write_all(&[b'x'; 300_000]).await.unwrap();
-        let chunk = input.chunk(100_000).await.unwrap();
-        assert_eq!(chunk.try_into_mut().unwrap().capacity(), 100_000);
-        let chunk = input.chunk(1 << 20).await.unwrap();
-        assert_eq!(chunk.try_into_mut().unwrap().capacity(), BODY_CHUNK);
+        for length in [100_000, BODY_CHUNK] {
+            let chunk = input.chunk(length as u64).await.unwrap();
+            assert_eq!(chunk.len(), length);
+            // In the buffer it was received in, of which it is more than half.
+            assert!(chunk.try_into_mut().is_err());
+        }
+        let chunk = input.chunk(50_000).await.unwrap();
+        assert_eq!(chunk.try_into_mut().unwrap().capacity(), 50_000);
     }
 
     /// 60 KiB.

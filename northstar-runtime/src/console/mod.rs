@@ -33,6 +33,7 @@ mod peer;
 mod permissions;
 #[cfg(feature = "played")]
 mod played;
+mod recycle;
 mod requests;
 mod session;
 mod slots;

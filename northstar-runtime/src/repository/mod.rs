@@ -16,6 +16,7 @@ mod load;
 mod package;
 mod staging;
 mod store;
+mod writer;
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -8,65 +8,58 @@
 //! written and checked on blocking threads, in pieces of [`PIECE`]; between two pieces an install occupies no thread,
 //! however slow its sender is.
 
-use std::{
-    fs::File,
-    io::{self, Write},
-    mem,
-    os::fd::AsFd,
-    sync::Arc,
-};
+use std::{fs::File, mem, sync::Arc};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use northstar_manifest::{Container, Manifest};
-use northstar_npk::{Package, StreamVerifier, verity::verify_image};
-use rustix::io::Errno;
+use northstar_npk::Package;
 
 use super::{
     InstallError, InstalledPackage,
     capacity::Share,
     store::{Location, Store},
+    writer::Writer,
 };
 use crate::storage::{ImageSource, Integrity};
 
 /// How many bytes are collected before they are written, except for the last ones.
-const PIECE: usize = 256 * 1024;
+const PIECE: usize = 512 * 1024;
+/// From how many bytes on what is taken is kept as it came.
+const LARGE: usize = 64 * 1024;
 
 /// An install that takes bytes.
 #[derive(Debug)]
 pub struct Staging {
     /// `None` while a blocking thread has it and after an error.
     writer: Option<Box<Writer>>,
-    /// A copy of what was taken and is not written yet, at most [`PIECE`]: bytes kept as they came would keep the
-    /// buffers they were received in, however few of them there are in each.
-    pending: Vec<u8>,
+    /// What was taken and is not written yet, before `small`.
+    pending: Vec<Bytes>,
+    /// The last few bytes of that, copied: as they came they would keep the buffers they were received in, however few of
+    /// them there are in each.
+    small: BytesMut,
+    /// How many bytes both are, less than [`PIECE`].
+    length: usize,
 }
 
 /// A complete, verified and durable package that is not in the repository yet.
 #[derive(Debug)]
 pub struct Staged {
     // The file goes before its room is given back.
-    location: Location,
-    file: File,
-    share: Share,
-    store: Arc<Store>,
-    package: Package,
-    size: u64,
+    pub(super) location: Location,
+    pub(super) file: File,
+    pub(super) share: Share,
+    pub(super) store: Arc<Store>,
+    pub(super) package: Package,
+    pub(super) size: u64,
 }
 
 impl Staging {
     pub(super) fn new(store: Arc<Store>, share: Share, declared: u64) -> Self {
-        let verifier = StreamVerifier::new(store.key.clone());
-        let writer = Writer {
-            store,
-            share,
-            declared,
-            received: 0,
-            verifier,
-            file: None,
-        };
         Self {
-            writer: Some(Box::new(writer)),
+            writer: Some(Box::new(Writer::new(store, share, declared))),
             pending: Vec::new(),
+            small: BytesMut::new(),
+            length: 0,
         }
     }
 
@@ -76,18 +69,19 @@ impl Staging {
     ///
     /// The first excess byte, the first byte that shows that this is not an acceptable package, or a failed write.
     /// An error ends the install: everything after it is answered by [`InstallError::Ended`].
-    pub async fn write(&mut self, mut bytes: Bytes) -> Result<(), InstallError> {
+    pub async fn write(&mut self, bytes: Bytes) -> Result<(), InstallError> {
         if self.writer.is_none() {
             return Err(InstallError::Ended);
         }
-        while !bytes.is_empty() {
-            let room = PIECE.saturating_sub(self.pending.len());
-            self.pending.reserve_exact(room);
-            let fits = bytes.split_to(bytes.len().min(room));
-            self.pending.extend_from_slice(&fits);
-            if self.pending.len() >= PIECE {
-                self.flush().await?;
-            }
+        self.length = self.length.saturating_add(bytes.len());
+        if bytes.len() < LARGE {
+            self.small.extend_from_slice(&bytes);
+        } else {
+            self.close_small();
+            self.pending.push(bytes);
+        }
+        if self.length >= PIECE {
+            self.flush().await?;
         }
         Ok(())
     }
@@ -103,86 +97,32 @@ impl Staging {
         blocking(move || writer.finish()).await
     }
 
+    /// Puts the small bytes in their place behind the large ones.
+    fn close_small(&mut self) {
+        if !self.small.is_empty() {
+            self.pending.push(mem::take(&mut self.small).freeze());
+        }
+    }
+
+    /// Writes what was collected.
     async fn flush(&mut self) -> Result<(), InstallError> {
+        self.close_small();
         if self.pending.is_empty() {
             return Ok(());
         }
+        self.length = 0;
+        let pending = mem::take(&mut self.pending);
         let mut writer = self.writer.take().ok_or(InstallError::Ended)?;
-        let mut pending = mem::take(&mut self.pending);
         // If this future is dropped the thread finishes its piece, and the install is undone there.
-        let (writer, pending) = blocking(move || {
-            writer.write(&pending)?;
-            pending.clear();
-            Ok((writer, pending))
+        let writer = blocking(move || {
+            for bytes in pending {
+                writer.write(&bytes)?;
+            }
+            Ok(writer)
         })
         .await?;
         self.writer = Some(writer);
-        self.pending = pending;
         Ok(())
-    }
-}
-
-/// The blocking half of a [`Staging`].
-#[derive(Debug)]
-struct Writer {
-    /// Made with the first bytes. It goes before its room is given back.
-    file: Option<(Location, File)>,
-    share: Share,
-    store: Arc<Store>,
-    declared: u64,
-    received: u64,
-    verifier: StreamVerifier,
-}
-
-impl Writer {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), InstallError> {
-        let received = self.received.saturating_add(bytes.len() as u64);
-        if received > self.declared {
-            return Err(InstallError::TooLong {
-                declared: self.declared,
-            });
-        }
-        // What is not going to be a package is not written.
-        self.verifier.update(bytes).map_err(InstallError::Package)?;
-        let (location, file) = match &mut self.file {
-            Some(file) => file,
-            None => self
-                .file
-                .insert(Location::create(&self.store, self.declared)?),
-        };
-        file.write_all(bytes)
-            .map_err(|error| location.write_error(self.declared, error))?;
-        self.received = received;
-        Ok(())
-    }
-
-    fn finish(self) -> Result<Staged, InstallError> {
-        let Self {
-            store,
-            share,
-            declared,
-            received,
-            verifier,
-            file,
-        } = self;
-        let Some((location, file)) = file.filter(|_| received == declared) else {
-            return Err(InstallError::TooShort { declared, received });
-        };
-        verifier.finish().map_err(InstallError::Package)?;
-        // What is checked from here on is what can be read back, through the descriptor that is used for ever after.
-        let file = location.seal(file)?;
-        let package = Package::open(&file, store.key.as_ref()).map_err(InstallError::Package)?;
-        if store.key.is_some() {
-            verify_image(&file, package.image()).map_err(InstallError::Image)?;
-        }
-        Ok(Staged {
-            store,
-            share,
-            location,
-            file,
-            package,
-            size: declared,
-        })
     }
 }
 
@@ -261,41 +201,6 @@ impl Store {
             _claim: claim,
         }
     }
-}
-
-impl Location {
-    fn write_error(&self, size: u64, error: io::Error) -> InstallError {
-        let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
-        self.error("write", size, errno)
-    }
-
-    /// Makes the content durable and final, and gives a descriptor that cannot write.
-    fn seal(&self, file: File) -> Result<File, InstallError> {
-        match self {
-            Self::File {
-                directory, name, ..
-            } => {
-                rustix::fs::fsync(&file)
-                    .map_err(|error| directory.install_error("fsync", name, error))?;
-                directory.reopen(name)
-            }
-            Self::Memory => {
-                northstar_sys::memfd::seal(file.as_fd())
-                    .map_err(|error| self.memory_error("fcntl F_ADD_SEALS", error))?;
-                reopen_memory(&file).map_err(|source| InstallError::Io {
-                    operation: "open",
-                    path: "memfd".into(),
-                    source,
-                })
-            }
-        }
-    }
-}
-
-/// Opens a memory file once more, read-only.
-fn reopen_memory(file: &File) -> io::Result<File> {
-    use std::os::fd::AsRawFd;
-    File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 async fn blocking<T: Send + 'static>(

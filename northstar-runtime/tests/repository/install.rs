@@ -82,6 +82,26 @@ async fn the_size_of_the_pieces_does_not_matter() {
 }
 
 #[tokio::test]
+async fn small_and_large_pieces_keep_their_order() {
+    let env = Env::new();
+    let (repository, bytes) = empty(&env);
+    let mut staging = repository.stage(bytes.len() as u64).unwrap();
+    let mut rest = Bytes::from(bytes.clone());
+    for size in [1, 70_000, 3, 100_000, 100_000, 63 * 1024, 1]
+        .iter()
+        .cycle()
+    {
+        if rest.is_empty() {
+            break;
+        }
+        let piece = rest.split_to(rest.len().min(*size));
+        staging.write(piece).await.unwrap();
+    }
+    staging.finish().await.unwrap().commit().await.unwrap();
+    assert_eq!(fs::read(env.path("repository/a-1.0.0.npk")).unwrap(), bytes);
+}
+
+#[tokio::test]
 async fn what_was_taken_does_not_keep_the_buffer_it_came_in() {
     let env = Env::new();
     let (repository, bytes) = empty(&env);
@@ -277,10 +297,10 @@ async fn whatever_is_dropped_leaves_neither_a_file_nor_a_reservation() {
     let repository = open(&config);
     let size = package.len() as u64;
 
-    // With nothing written, with half of it, with all of it, and finished.
+    // With nothing written, with most of it, with all of it, and finished.
     drop(repository.stage(size).unwrap());
-    let mut half = repository.stage(size).unwrap();
-    write(&mut half, &package[..package.len() / 2], 4096)
+    let mut most = repository.stage(size).unwrap();
+    write(&mut most, &package[..package.len() - 1], 4096)
         .await
         .unwrap();
     assert_eq!(entries(&env.path("repository/.staging")).len(), 1);
@@ -289,7 +309,7 @@ async fn whatever_is_dropped_leaves_neither_a_file_nor_a_reservation() {
         matches!(error, InstallError::TooManyPackages { limit: 1, .. }),
         "{error:?}"
     );
-    drop(half);
+    drop(most);
     nothing_staged(&env);
     let mut all = repository.stage(size).unwrap();
     write(&mut all, &package, 4096).await.unwrap();
