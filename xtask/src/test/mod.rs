@@ -8,6 +8,7 @@
 //!
 //! A tier that cannot run fails with the reason: nothing is skipped silently.
 
+mod lane;
 mod suite;
 mod tally;
 mod vm_tier;

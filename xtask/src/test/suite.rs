@@ -152,7 +152,7 @@ impl Suite {
         let Some(plain) = self.command(selection) else {
             return Ok(Tally::default());
         };
-        self.announce();
+        eprintln!("\n--- {}", self.title());
         let mut command = match privileges {
             Privileges::AsIs => plain,
             Privileges::Root { programs } => {
@@ -170,10 +170,10 @@ impl Suite {
         count(&mut command)
     }
 
-    /// Says whose tests come.
-    pub fn announce(&self) {
+    /// Whose tests these are.
+    pub fn title(&self) -> String {
         let Executable { name, kind, .. } = &self.executable;
-        eprintln!("\n--- {} {kind} {name}", self.package());
+        format!("{} {kind} {name}", self.package())
     }
 }
 

@@ -37,7 +37,7 @@ const MODULES: &[&str] = &[
 ];
 
 /// An unpacked kernel package.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Kernel {
     root: PathBuf,
     release: String,

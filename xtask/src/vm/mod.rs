@@ -87,7 +87,7 @@ pub fn main(arguments: Arguments) -> Result<ExitCode> {
 }
 
 /// A guest that is ready to be started, as often as one likes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Guest {
     kernel: kernel::Kernel,
     initramfs: PathBuf,
