@@ -82,7 +82,7 @@ async fn answers_of_an_origin_are_begun_only_when_there_is_memory_for_them() {
     const CONTAINERS: usize = 1000;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("console");
-    let (handle, mut script) = script::script(4);
+    let (handle, mut script) = script::script(4, &[]);
     let cancel = CancellationToken::new();
     let console = Console::new(handle, cancel.clone()).unwrap();
     let setup = setup();
