@@ -92,15 +92,17 @@ const WITH_IDS: &[&str] = &[
 ];
 
 fn seeds() -> Vec<Vec<u8>> {
-    let seed = |flags: u16, pieces: u8, lines: &[&str]| {
+    let seed_with = |flags: u16, permissions: u16, pieces: u8, lines: &[&str]| {
         let mut seed = flags.to_le_bytes().to_vec();
-        seed.extend([0xff, 0xff, pieces, 0, 0]);
+        seed.extend(permissions.to_le_bytes());
+        seed.extend([pieces, 0, 0]);
         for line in lines {
             seed.extend(line.as_bytes());
             seed.push(b'\n');
         }
         seed
     };
+    let seed = |flags, pieces, lines: &[&str]| seed_with(flags, u16::MAX, pieces, lines);
     let installs = |connect: &'static str, id: &str| {
         let mut all = vec![connect.to_owned()];
         for (repository, package) in [
@@ -130,6 +132,13 @@ fn seeds() -> Vec<Vec<u8>> {
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
         seeds.push(seed(1, 8, &lines));
         seeds.push(seed(5, 255, &lines));
+    }
+    // With some permissions only, or none.
+    for permissions in [0, 0x5555, 0x2aaa] {
+        for connect in [CONNECT, SUBSCRIBE] {
+            seeds.push(seed_with(0, permissions, 64, &[&[connect], PLAIN].concat()));
+        }
+        seeds.push(seed_with(2, permissions, 64, &[&[CONNECT], PLAIN].concat()));
     }
     // Refused.
     for connect in [
