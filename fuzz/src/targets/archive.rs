@@ -50,8 +50,8 @@ const FRAME: usize = 2 * (2 * limits::BLOCK + 256) + 2 * (2 * limits::BLOCK + 25
 const LIMIT: usize =
     limits::MANIFEST + limits::SIGNATURE + 4 * limits::COMMENT + limits::BLOCK + FRAME;
 
-/// A stream keeps everything up to the image, in a buffer that doubles as it grows, beside the contents.
-const STREAM_LIMIT: usize = 4 * LIMIT;
+/// A stream receives an entry in a buffer that doubles as it grows.
+const STREAM_LIMIT: usize = 2 * LIMIT;
 
 struct Pieces<'a> {
     front: &'a [u8],
