@@ -21,6 +21,9 @@ use super::stage;
 /// Longest first line in bytes.
 const LONGEST_CONNECT: usize = 4096;
 
+/// Characters of a name that can be none in an answer.
+const LONGEST_ECHO: usize = 256;
+
 /// The first line that comes back.
 #[derive(Debug)]
 pub enum Greeting {
@@ -309,6 +312,10 @@ impl Model<'_, '_> {
                 Fits::Inspect(container)
             }
             Request::Statistics { containers } => {
+                if containers.is_empty() {
+                    // How long the answer will be.
+                    self.ask("list ".to_owned());
+                }
                 self.ask(format!("inspect {}", containers.len()));
                 Fits::Statistics(containers.into_iter().filter(stage::is_known).collect())
             }
@@ -391,22 +398,26 @@ impl Model<'_, '_> {
                 Fits::InstallUnexpected
             }
         };
-        let denied = Request::Install {
-            repository: repository.clone(),
-            size,
+        let denied = |repository| {
+            let request = Request::Install { repository, size };
+            Fits::is(Response::PermissionDenied(request))
         };
-        let denied = Fits::is(Response::PermissionDenied(denied));
+        // A name that can be none is repeated in short, where a package came with it.
+        let short: String = repository.chars().take(LONGEST_ECHO).collect();
         let limit = self.play.options.max_npk_install_size;
         if size > limit {
-            let too_large = plain(Error::InstallTooLarge { size, limit });
-            self.answer(id, if is_allowed { too_large } else { denied }, true);
+            let answer = match is_allowed {
+                true => plain(Error::InstallTooLarge { size, limit }),
+                false => denied(repository),
+            };
+            self.answer(id, answer, true);
             return Some(End::Cut);
         }
         let package = self.stream.raw(size);
         if !is_allowed {
             // Where the package has no end, nobody waits for the answer.
             package?;
-            self.answer(id, denied, true);
+            self.answer(id, denied(short), true);
             return None;
         }
         let repository_id = repository.parse::<RepositoryId>().ok();
@@ -437,9 +448,7 @@ impl Model<'_, '_> {
             "full" => plain(Error::TooManyInstalls {
                 limit: stage::MOST_INSTALLS as u32,
             }),
-            other => error(Error::InvalidRepository {
-                repository: other.chars().take(256).collect(),
-            }),
+            _ => error(Error::InvalidRepository { repository: short }),
         };
         self.answer(id, fits, true);
         None
