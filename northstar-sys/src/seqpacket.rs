@@ -58,7 +58,7 @@ pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
 /// # Errors
 /// EAGAIN when it would have to wait and must not, EPIPE when the other end is gone, EMSGSIZE for
 /// a message that is empty, too long or carries more than [`MAX_DESCRIPTORS`], or the errno of
-/// sendmsg(2).
+/// sendmsg(2) or, without descriptors, send(2).
 pub fn send(
     socket: BorrowedFd<'_>,
     bytes: &[u8],
@@ -69,18 +69,24 @@ pub fn send(
     if bytes.is_empty() || descriptors.len() > MAX_DESCRIPTORS {
         return Err(Error::from_errno("sendmsg", describe(), libc::EMSGSIZE));
     }
-    let mut space = [MaybeUninit::uninit(); CONTROL_SPACE];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
-        return Err(Error::from_errno("sendmsg", describe(), libc::EMSGSIZE));
-    }
     let flags = SendFlags::NOSIGNAL
         | match wait {
             Wait::Block => SendFlags::empty(),
             Wait::Never => SendFlags::DONTWAIT,
         };
     loop {
-        match rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, flags) {
+        let sent = if descriptors.is_empty() {
+            // By a call that cannot carry any: init has no other.
+            rustix::net::send(socket, bytes, flags)
+        } else {
+            let mut space = [MaybeUninit::uninit(); CONTROL_SPACE];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            if !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
+                return Err(Error::from_errno("sendmsg", describe(), libc::EMSGSIZE));
+            }
+            rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, flags)
+        };
+        match sent {
             Ok(sent) if sent == bytes.len() => return Ok(()),
             Ok(_) => return Err(Error::from_errno("sendmsg", describe(), libc::EMSGSIZE)),
             Err(Errno::INTR) => {}

@@ -104,7 +104,8 @@ pub(super) fn signal_group(group: i32, signal: i32, authority: Authority) -> Res
 }
 
 /// Every system call of an init that only passes signals on, reaps and reports, including what
-/// the allocator may need. Names that an architecture does not have are skipped.
+/// the allocator may need. None of them passes descriptors on: who closes one it did not ask for
+/// may have to wait, for a connection that lingers or a file system that hangs. Names that an architecture does not have are skipped.
 const SYSCALLS: &[&str] = &[
     "brk",
     "close",
@@ -121,7 +122,7 @@ const SYSCALLS: &[&str] = &[
     "recvmsg",
     "restart_syscall",
     "rt_sigreturn",
-    "sendmsg",
+    "sendto",
     "setresuid",
     "wait4",
     "write",
