@@ -167,6 +167,23 @@ fn device_nodes_of_an_image_stay_closed() {
     );
 }
 
+/// A persistent directory is on a disk of the host, and its file system opens every file by a number.
+#[test]
+fn persistent_directory_does_not_open_the_rest_of_its_disk() {
+    for filter in [
+        "",
+        "seccomp: {profile: default}",
+        "seccomp: {profile: default, allow: {open_by_handle_at: any}}",
+    ] {
+        let package = Package::app("app", &["open-by-handle", "/data"])
+            .mount("/data", "{type: persist}")
+            .field("capabilities: [CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH]")
+            .field(filter);
+        let output = run_alone(&Site::new(), &package);
+        assert_eq!(output, ["open_by_handle_at EPERM"], "{filter}");
+    }
+}
+
 /// No control group hierarchy can be had in which the kernel would run a program on the host, not even as root of a
 /// user namespace.
 #[test]

@@ -7,6 +7,7 @@
 pub(crate) mod capabilities;
 mod exec;
 mod gate;
+mod handles;
 mod identity;
 mod limits;
 mod outcome;
@@ -65,10 +66,14 @@ impl Payload {
             program.iter().map(instruction).collect()
         });
         Ok(Payload {
-            filters: tracing::filter(plan.capabilities)
-                .into_iter()
-                .chain(filters)
-                .collect(),
+            filters: [
+                tracing::filter(plan.capabilities),
+                handles::filter(plan.capabilities),
+            ]
+            .into_iter()
+            .flatten()
+            .chain(filters)
+            .collect(),
             program: Program::new(path, argv, environment),
             plan,
             descriptors,

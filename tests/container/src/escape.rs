@@ -29,6 +29,7 @@ pub fn run(words: &[&str]) -> Answer {
             }
         }
         ["release-agent"] => release_agent()?,
+        ["open-by-handle", directory] => open_by_handle(directory)?,
         ["kill-all"] => kill_all()?,
         ["attach-init"] => {
             step("attach", nix::sys::ptrace::attach(Pid::from_raw(1)));
@@ -155,6 +156,26 @@ fn kill_all() -> io::Result<()> {
     let absent = (3..4096).filter(|pid| kill(Pid::from_raw(*pid), None) != Err(Errno::ESRCH));
     println!("others {}", absent.count());
     println!("alive");
+    Ok(())
+}
+
+/// A handle needs no path: with any descriptor of a file system, its root directory (FILEID_INO32_GEN, inode 2) can be
+/// opened.
+fn open_by_handle(directory: &str) -> io::Result<()> {
+    let directory = File::open(directory)?;
+    let mut handle = [0u8; 16];
+    (handle[0], handle[4], handle[8]) = (8, 1, 2);
+    let arguments = [
+        Argument::Number(i64::from(directory.as_raw_fd())),
+        Argument::Bytes(&handle),
+        Argument::Number(0),
+    ];
+    let number = nix::libc::SYS_open_by_handle_at;
+    let outcome = attempt(number, &arguments, Entrance::Native).map_err(io::Error::other)?;
+    match outcome {
+        Outcome::Failed(errno) => println!("open_by_handle_at {:?}", Errno::from_raw(errno)),
+        other => println!("open_by_handle_at {other:?}"),
+    }
     Ok(())
 }
 
