@@ -47,6 +47,8 @@ steps! {
     Plan "plan",
     /// Init: a procfs handle that no image can redirect.
     Procfs "procfs",
+    /// Init: it and the payload are no better protected from the kernel's lack of memory than others.
+    OomScore "oom-score",
     /// Init: the user namespace is made, and the namespaces that belong to it.
     UserNamespace "user-namespace",
     /// Init: the network namespace is made or joined.

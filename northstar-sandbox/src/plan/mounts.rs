@@ -13,6 +13,8 @@ pub const MASKED_PROC: &[&str] = &[
     "1/map_files",
     "acpi",
     "asound",
+    // When a key is pressed or a packet comes, for everybody on the machine to count.
+    "interrupts",
     "kcore",
     "keys",
     "latency_stats",

@@ -2,9 +2,10 @@
 
 use std::fs::{self, File};
 use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use northstar_sandbox::plan::{DescriptorIndex, NetworkPlan, Sched};
+use northstar_sandbox::plan::{DescriptorIndex, MountKind, NetworkPlan, Sched};
 use northstar_sandbox::{ExitStatus, Step};
 
 use crate::support::*;
@@ -270,6 +271,80 @@ pub fn init_is_harmless_before_the_first_instruction(world: &World) {
                 assert!(file || handle, "{link} in {case}");
             }
         }
+    }
+}
+
+/// CAP_DAC_READ_SEARCH is enough for open_by_handle_at(2), which opens the root of the disk that a directory is on.
+pub fn files_cannot_be_opened_by_their_number(world: &World) {
+    let data = tempfile::tempdir().unwrap();
+    fs::set_permissions(data.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let mut arm = world.arm_plan();
+    let attach = MountKind::Attach(DescriptorIndex(1));
+    arm.mounts.push(planned("/data", attach, CLOSED));
+    let mut plan = program(&["/bin/probe", "handle", "/data"]);
+    plan.capabilities = capabilities(&["CAP_DAC_READ_SEARCH"]);
+    let mount = clone(data.path(), CLOSED);
+    let finished = world.run_in(&arm, &[mount.as_fd()], &plan).unwrap();
+    let output = finished.expect_success();
+    // By each interface of system calls that the machine has.
+    assert!(output.lines().count() > 0, "{output}");
+    assert!(output.lines().all(|line| line == "EPERM"), "{output}");
+}
+
+/// Who may trace init has it call what it likes. It has no way to get at anything, nor to give the daemon descriptors,
+/// which the daemon might have to wait for when it closes them.
+pub fn traced_init_has_no_call_to_reach_out(world: &World) {
+    let answers = [
+        ("sendto", "EBADF"),
+        ("read", "EBADF"),
+        ("sendmsg", "EPERM"),
+        ("sendmmsg", "EPERM"),
+        ("openat", "EPERM"),
+        ("setns", "EPERM"),
+        ("ioctl", "EPERM"),
+        ("pidfd_getfd", "EPERM"),
+        ("execveat", "EPERM"),
+        ("dup", "EPERM"),
+        ("splice", "EPERM"),
+    ];
+    let argv = ["/bin/probe", "hijack"].into_iter();
+    let argv = argv.chain(answers.map(|(call, _)| call));
+    let mut plan = program(&argv.collect::<Vec<_>>());
+    plan.capabilities = capabilities(&["CAP_SYS_PTRACE"]);
+    let expected = answers.map(|(call, answer)| format!("{call} {answer}\n"));
+    let finished = world.run(&plan).unwrap();
+    assert_eq!(finished.expect_success(), expected.concat());
+}
+
+/// A daemon that the kernel must not kill for memory has no containers that it must not kill. To be protected takes
+/// CAP_SYS_RESOURCE; to be preferred, which stays, does not.
+pub fn containers_are_not_protected_from_lack_of_memory(world: &World) {
+    let score = |pid: i32| format!("/proc/{pid}/oom_score_adj");
+    let forker = score(world.forker().pid());
+    let before = fs::read_to_string(&forker).unwrap();
+    let may_protect = caps::has_cap(
+        None,
+        caps::CapSet::Effective,
+        caps::Capability::CAP_SYS_RESOURCE,
+    );
+    let mut cases = vec![("300", "300")];
+    if may_protect.unwrap() {
+        cases.extend([("-500", "0"), ("-1000", "0")]);
+    }
+    for (given, expected) in cases {
+        fs::write(&forker, given).unwrap();
+        let started = world.arm().go(
+            world,
+            &shell("cat /proc/self/oom_score_adj; exec sleep 60"),
+            &[],
+        );
+        fs::write(&forker, &before).unwrap();
+        let mut running = started.unwrap();
+        assert_eq!(running.line(), expected, "{given}");
+        let init = fs::read_to_string(score(running.init.pid)).unwrap();
+        assert_eq!(init.trim(), expected, "{given}");
+        running.init.control.signal(9).unwrap();
+        assert_eq!(running.finish(world).status, ExitStatus::Signal(9));
     }
 }
 

@@ -78,6 +78,9 @@ tests! {
         libraries_of_init_are_out_of_reach
         init_has_no_privileges
         init_is_harmless_before_the_first_instruction
+        files_cannot_be_opened_by_their_number
+        traced_init_has_no_call_to_reach_out
+        containers_are_not_protected_from_lack_of_memory
         descriptors_of_other_processes_cannot_be_taken
         leaked_descriptors_do_not_arrive;
     mounts:

@@ -257,7 +257,7 @@ shared
 
 pub fn proc_is_masked_and_read_only(world: &World) {
     let mut plan = shell(
-        "for f in kcore keys timer_list sched_debug sysrq-trigger; do
+        "for f in interrupts kcore keys timer_list sched_debug sysrq-trigger; do
              [ -e /proc/$f ] && echo $f $(cat /proc/$f 2>&1 | wc -c); done
          for d in acpi scsi; do [ -e /proc/$d ] && echo $d $(ls /proc/$d | wc -l); done
          (echo x >/proc/sys/kernel/core_pattern) 2>/dev/null || echo read-only
@@ -267,7 +267,7 @@ pub fn proc_is_masked_and_read_only(world: &World) {
     let output = world.run(&plan).unwrap().expect_success();
     let (writes, entries): (Vec<_>, Vec<_>) = output.lines().partition(|l| *l == "read-only");
     assert_eq!(writes.len(), 2, "{output}");
-    assert!(entries.len() >= 2, "{output}");
+    assert!(entries.len() >= 3, "{output}");
     assert!(
         entries.iter().all(|entry| entry.ends_with(" 0")),
         "{output}"

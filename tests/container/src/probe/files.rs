@@ -12,6 +12,7 @@ use super::{Findings, outcome};
 const HIDDEN: &[&str] = &[
     "/proc/acpi",
     "/proc/asound",
+    "/proc/interrupts",
     "/proc/kcore",
     "/proc/keys",
     "/proc/kmsg",
