@@ -46,6 +46,33 @@ pub fn adopt(number: RawFd) -> Result<OwnedFd> {
     Ok(descriptor)
 }
 
+/// Lets nobody pass descriptors to `socket`, a Unix socket, and to what it accepts (SO_PASSRIGHTS): who tries gets EPERM.
+/// Returns whether the kernel can do that; Linux can since 6.16.
+///
+/// # Errors
+/// The errno of setsockopt(2), if it is not that the kernel does not know the option.
+pub fn refuse(socket: BorrowedFd<'_>) -> Result<bool> {
+    /// `include/uapi/asm-generic/socket.h`; the libraries do not know it yet.
+    const SO_PASSRIGHTS: libc::c_int = 83;
+    let off: libc::c_int = 0;
+    let size = libc::socklen_t::try_from(size_of_val(&off)).unwrap_or(libc::socklen_t::MAX);
+    // SAFETY: `off` is as long as `size` says and lives longer than the call, which only reads it.
+    let returned = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_PASSRIGHTS,
+            (&raw const off).cast(),
+            size,
+        )
+    };
+    match check("setsockopt", returned.into(), || "SO_PASSRIGHTS") {
+        Ok(_) => Ok(true),
+        Err(error) if error.errno() == libc::ENOPROTOOPT => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Closes every descriptor of a just forked child from number 3 on, except `keep`.
 ///
 /// Takes the proof of being a forked child: what is closed here belongs to objects of the parent

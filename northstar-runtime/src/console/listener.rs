@@ -9,6 +9,7 @@ use super::{
     budget::{Budget, Share},
     connection::{self, Client},
     peer::Peer,
+    received,
     slots::Slots,
     socket::{Bound, Stream},
 };
@@ -107,7 +108,7 @@ impl Accepting {
                     acceptor.serve(stream, client, context).await;
                 }
                 Stream::Unix(stream) => {
-                    let (input, output) = stream.into_split();
+                    let (input, output) = received::split(stream);
                     connection::serve(input, output, client, context).await;
                 }
             }

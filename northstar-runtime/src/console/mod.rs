@@ -33,6 +33,7 @@ mod peer;
 mod permissions;
 #[cfg(feature = "played")]
 mod played;
+mod received;
 mod recycle;
 mod requests;
 mod session;
@@ -59,7 +60,7 @@ use connection::Client;
 use listed::Listed;
 use northstar_manifest::{Container, Permissions};
 use peer::Peer;
-use std::sync::Arc;
+use std::{os::fd::AsFd, sync::Arc};
 use token::Tokens;
 use tokio::{net::UnixStream, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -147,7 +148,8 @@ impl Console {
         permissions: Permissions,
         options: ConnectionOptions,
     ) {
-        let (input, output) = stream.into_split();
+        received::refuse_descriptors(stream.as_fd());
+        let (input, output) = received::split(stream);
         let client = container_client(container, permissions, options);
         connection::serve(input, output, client, self.context.clone()).await;
     }

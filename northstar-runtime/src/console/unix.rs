@@ -1,6 +1,9 @@
 //! Unix sockets: made so that nobody connects who may not, in place of those that a dead daemon has left.
 
-use super::socket::{Bound, ListenError};
+use super::{
+    received::refuse_descriptors,
+    socket::{Bound, ListenError},
+};
 use rustix::{
     fs::{FlockOperation, Mode, chmod, fchmod, flock, fstat, lstat},
     net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType, listen, socket_with},
@@ -9,7 +12,10 @@ use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::{FileTypeExt, OpenOptionsExt},
+    os::{
+        fd::AsFd,
+        unix::fs::{FileTypeExt, OpenOptionsExt},
+    },
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -135,6 +141,8 @@ pub(super) async fn bind(path: &Path, mode: u32) -> Result<Bound, ListenError> {
     let socket = socket
         .map_err(io::Error::from)
         .map_err(failed("make a socket for"))?;
+    // Before anybody can connect: who is accepted inherits it.
+    refuse_descriptors(socket.as_fd());
     let mode = Mode::from_raw_mode(mode);
     fchmod(&socket, mode)
         .map_err(io::Error::from)

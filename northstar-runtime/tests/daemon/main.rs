@@ -13,4 +13,5 @@ mod containers;
 mod end;
 mod harness;
 mod output;
+mod passed;
 mod user;
