@@ -34,6 +34,7 @@ mod ready;
 mod resolve;
 pub(crate) mod sockets;
 mod watch;
+mod wipe;
 
 pub use error::{Error, Phase};
 pub(crate) use forker::Forker;

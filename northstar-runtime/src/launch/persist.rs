@@ -4,6 +4,7 @@
 //! Everything goes by descriptors from `data_dir` on and follows no symbolic link, because the contents belong to
 //! containers.
 
+use super::wipe;
 use crate::config::RepositoryId;
 use northstar_manifest::Name;
 use rustix::{
@@ -104,25 +105,18 @@ impl Store {
 
     /// Removes the data of a container, of the heir also what 0.9.x left. No data is no error.
     pub(crate) fn wipe(&self, repository: &RepositoryId, name: &Name) -> io::Result<()> {
-        let path = self.path(repository, name);
-        Store::remove(&path)?;
-        let old = self.dir.join(Path::new(name.as_ref()));
-        if self.heir.as_ref() == Some(repository) && old.is_dir() {
+        let data = match self.data() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            data => data?,
+        };
+        let repository_dir = directory(data.as_fd(), repository.as_ref())?;
+        wipe::remove(repository_dir.as_fd(), name.as_ref())?;
+        if self.heir.as_ref() == Some(repository) {
             // Only now is there room for it.
-            let data = self.data()?;
-            let repository = directory(data.as_fd(), repository.as_ref())?;
-            self.inherit(data.as_fd(), repository.as_fd(), name)?;
-            Store::remove(&path)?;
+            self.inherit(data.as_fd(), repository_dir.as_fd(), name)?;
+            wipe::remove(repository_dir.as_fd(), name.as_ref())?;
         }
         Ok(())
-    }
-
-    fn remove(path: &Path) -> io::Result<()> {
-        match std::fs::symlink_metadata(path) {
-            Ok(_) => std::fs::remove_dir_all(path),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-        }
     }
 
     /// The path of a container's directory, for messages.
