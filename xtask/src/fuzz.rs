@@ -180,8 +180,8 @@ impl Run {
             .args([&self.found, &self.corpus, &seeds])
             .arg(format!("-dict={}", seeds.join("dictionary").display()))
             .arg(format!("-rss_limit_mb={}", arguments.rss))
-            // A machine that is busy lets a process of the lowest priority wait for many seconds.
-            .args(["-timeout=120", "-entropic=0", "-print_final_stats=1"])
+            // A machine that is busy lets a process of the lowest priority wait for a minute and more.
+            .args(["-timeout=300", "-entropic=0", "-print_final_stats=1"])
             .arg(match arguments.runs {
                 Some(runs) => format!("-runs={runs}"),
                 None => format!("-max_total_time={}", arguments.seconds),
