@@ -49,7 +49,7 @@ const WORDS: &[&[u8]] = &[
 ];
 
 /// Most memory in bytes: what a connection may hold, and everything that was said and asked twice.
-const LIMIT: usize = 4 * 1024 * 1024;
+const LIMIT: usize = 1024 * 1024;
 
 fn run(input: &[u8]) {
     let play = Play::of(input);
