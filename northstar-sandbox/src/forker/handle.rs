@@ -15,7 +15,10 @@ use crate::message::{ExitStatus, FromForker, ToForker};
 use crate::plan::{ArmPlan, DescriptorIndex, MountKind, NetworkPlan};
 use crate::step::StepError;
 
-/// How long a new forker may take to say that it is ready, and an old one to leave.
+/// How long a new forker may take to say that it is ready. Nobody waits for the daemon's answers yet, one that has died is noticed
+/// at once, and a machine that starts everything at the same time may keep it waiting for seconds.
+const READY: Duration = Duration::from_secs(30);
+/// How long an old forker may take to leave.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The forker could not be started.
@@ -180,7 +183,7 @@ impl Forker {
     }
 
     fn wait_until_ready(&self) -> Result<(), SpawnError> {
-        if !readable_within(self.as_fd(), PATIENCE) {
+        if !readable_within(self.as_fd(), READY) {
             return Err(SpawnError::NotReady(None));
         }
         match ipc::receive(self.as_fd(), Wait::Never) {
