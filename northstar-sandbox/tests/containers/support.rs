@@ -19,7 +19,7 @@ use northstar_sandbox::{
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 /// Longest time anything may take.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// User and group of payloads.
 pub const UID: u32 = 12_345;
