@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     config::{ConnectionOptions, ListenerOptions},
-    supervisor::report,
+    supervisor::{Asker, report},
 };
 use northstar_api::{Connect, ConnectNack, Message};
 use northstar_manifest::Permissions;
@@ -222,6 +222,11 @@ where
         agreed,
         place,
     } = greeted;
+    // A container has one connection.
+    let asker = place
+        .as_ref()
+        .map_or_else(Asker::default, Established::asker);
+    let context = &context.by(asker);
     let subscription = Subscription::new(connect, agreed, context);
     let acknowledgement = agreed.acknowledge(client, context, &subscription);
     let notifications = Notifications {

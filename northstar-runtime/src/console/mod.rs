@@ -52,7 +52,7 @@ pub use token::TokenKeyError;
 
 use crate::{
     config::{self, ConnectionOptions},
-    supervisor::Handle,
+    supervisor::{Asker, Handle},
 };
 use answers::Lengths;
 use budget::Share;
@@ -90,6 +90,15 @@ pub struct Listening {
     pub urls: Vec<String>,
     /// Their tasks, which end after the console was cancelled and the last connection has closed.
     pub tasks: JoinSet<()>,
+}
+
+impl Context {
+    /// The same, for one connection.
+    fn by(&self, asker: Asker) -> Context {
+        let handle = self.handle.by(asker);
+        let context = self.clone();
+        Context { handle, ..context }
+    }
 }
 
 impl Console {

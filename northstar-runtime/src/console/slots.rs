@@ -11,7 +11,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use super::{peer::Origin, throttle::Throttle};
-use crate::config::ListenerOptions;
+use crate::{config::ListenerOptions, supervisor::Asker};
 use std::time::Duration;
 use tokio::time::sleep_until;
 
@@ -39,6 +39,7 @@ struct State {
 struct OfPeer {
     connections: usize,
     throttle: Throttle,
+    asker: Asker,
 }
 
 /// The place of a connection that has not completed `connect`. Dropping it gives it back.
@@ -54,6 +55,7 @@ pub(super) struct Pending {
 pub(super) struct Established {
     slots: Arc<Slots>,
     origin: Origin,
+    asker: Asker,
 }
 
 /// There is no place for one more established connection.
@@ -126,21 +128,29 @@ impl Pending {
         let of_peer = state.by_origin.entry(origin).or_insert_with(|| OfPeer {
             connections: 0,
             throttle: Throttle::new(limits.max_requests_per_sec_per_peer, PEER_BURST),
+            asker: Asker::default(),
         });
         if of_peer.connections >= limits.max_connections_per_peer {
             return Err(Full::Peer(of_peer.connections));
         }
         of_peer.connections += 1;
+        let asker = of_peer.asker.another();
         state.established += 1;
         drop(state);
         Ok(Established {
             slots: Arc::clone(&self.slots),
             origin,
+            asker,
         })
     }
 }
 
 impl Established {
+    /// Whose turns the connection has.
+    pub(super) fn asker(&self) -> Asker {
+        self.asker.clone()
+    }
+
     /// Waits until the peer may send one more request. Each connection waits for one at most, so nobody waits longer
     /// than all connections of the peer take for one request each.
     pub(super) async fn pass(&self) {

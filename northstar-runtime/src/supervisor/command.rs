@@ -1,6 +1,6 @@
 //! What a [`Handle`](super::Handle) asks of the driver. Every command carries where its one answer goes.
 
-use super::{Error, Inspection, InstallSlot, Job, StartOverrides, Usage};
+use super::{Asker, Error, Inspection, InstallSlot, Job, StartOverrides, Usage};
 use crate::repository::RepositoryId;
 use northstar_manifest::Container;
 use tokio::sync::oneshot;
@@ -10,13 +10,20 @@ use tokio::sync::oneshot;
 pub struct Reply<T> {
     sender: oneshot::Sender<T>,
     job: Job,
+    asker: Asker,
 }
 
 impl<T> Reply<T> {
     /// A reply and where it arrives.
     pub(super) fn channel(job: Job) -> (Reply<T>, oneshot::Receiver<T>) {
         let (sender, receiver) = oneshot::channel();
-        (Reply { sender, job }, receiver)
+        let asker = Asker::default();
+        (Reply { sender, job, asker }, receiver)
+    }
+
+    /// The same reply, asked for by `asker`.
+    pub(super) fn by(self, asker: Asker) -> Reply<T> {
+        Reply { asker, ..self }
     }
 
     /// Gives the answer; hands it back if nobody waits for it.
@@ -32,6 +39,11 @@ impl<T> Reply<T> {
     /// Nobody waits for the answer any more.
     pub(super) fn is_abandoned(&self) -> bool {
         self.sender.is_closed()
+    }
+
+    /// Who asked.
+    pub fn asker(&self) -> Asker {
+        self.asker.clone()
     }
 
     /// The job that this is the end of.

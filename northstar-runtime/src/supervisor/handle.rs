@@ -3,7 +3,7 @@
 //! Every call gets exactly one answer. A call whose future is dropped is still carried out.
 
 use super::{
-    Error, Events, Gone, Inspection, Job, RepositoryFacts, Usage,
+    Asker, Error, Events, Gone, Inspection, Job, RepositoryFacts, Usage,
     command::{Command, Reply, Wipe},
     install::InstallSlot,
     journal::Journal,
@@ -39,6 +39,7 @@ pub struct Handle {
     journal: Journal,
     limits: Limits,
     repositories: Arc<[RepositoryFacts]>,
+    asker: Asker,
 }
 
 /// What is limited in number.
@@ -62,7 +63,14 @@ impl Handle {
             journal,
             limits,
             repositories,
+            asker: Asker::default(),
         }
+    }
+
+    /// The same way, for `asker`: what makes others wait is asked in its turns.
+    pub fn by(&self, asker: Asker) -> Handle {
+        let handle = self.clone();
+        Handle { asker, ..handle }
     }
 
     /// All installed containers and resources, sorted. The same list as long as they are the same.
@@ -187,6 +195,7 @@ impl Handle {
         command: impl FnOnce(Reply<T>) -> Command,
     ) -> Result<T, Gone> {
         let (reply, answer) = Reply::channel(job);
+        let reply = reply.by(self.asker.clone());
         self.commands.send(command(reply)).await.map_err(|_| Gone)?;
         answer.await.map_err(|_| Gone)
     }

@@ -1,52 +1,128 @@
 //! Reading the kernel's numbers about containers. It blocks, so it needs threads, and clients decide how often it is asked
-//! for: it gets a few threads at a time, and all others stay with whoever mounts, installs and starts.
+//! for: it gets a few threads at a time, for which those who ask take [turns](super::turns), and all others stay with
+//! whoever mounts, installs and starts.
 
-use super::{command::Reply, machine::answer};
-use std::sync::Arc;
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use super::{command::Reply, machine::answer, turns::Turns};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::task::spawn_blocking;
 
 /// Readings that are under way at a time.
 const PLACES: usize = 4;
 
+/// As many may wait before those that nobody waits for any more are looked for.
+const TIDY: usize = 1024;
+
 /// The threads for readings. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Measuring {
-    places: Arc<Semaphore>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Threads at work.
+    busy: usize,
+    waiting: Turns<Box<dyn Reading>>,
+    /// When so many wait, the abandoned ones go.
+    tidy_at: usize,
+}
+
+/// One reading, and where its result goes.
+trait Reading: std::fmt::Debug + Send {
+    /// Nobody waits for it any more.
+    fn is_abandoned(&self) -> bool;
+    fn read(self: Box<Self>);
+}
+
+struct Read<T, R> {
+    reply: Reply<T>,
+    read: R,
 }
 
 impl Measuring {
     pub(super) fn new() -> Measuring {
+        let state = State {
+            busy: 0,
+            waiting: Turns::new(),
+            tidy_at: TIDY,
+        };
         Measuring {
-            places: Arc::new(Semaphore::new(PLACES)),
+            state: Arc::new(Mutex::new(state)),
         }
     }
 
-    /// Answers with what `read` finds, after all that came before has begun. Whoever does not wait any more costs nothing.
+    /// Answers with what `read` finds, when it is the turn of who asked. Whoever does not wait any more costs nothing.
     pub(super) fn answer<T, R>(&self, reply: Reply<T>, read: R)
     where
         T: Send + 'static,
         R: FnOnce() -> T + Send + 'static,
     {
-        let places = Arc::clone(&self.places);
-        tokio::spawn(async move {
-            // The semaphore is never closed.
-            let Ok(place) = places.acquire_owned().await else {
-                return;
-            };
-            if reply.is_abandoned() {
-                return;
-            }
+        let asker = reply.asker();
+        let mut state = self.state();
+        state.waiting.push(&asker, Box::new(Read { reply, read }));
+        state.tidy();
+        if state.busy < PLACES {
+            state.busy += 1;
+            drop(state);
+            let measuring = self.clone();
             spawn_blocking(move || {
-                answer(reply, read());
-                drop(place);
+                while let Some(reading) = measuring.next() {
+                    reading.read();
+                }
             });
-        });
+        }
+    }
+
+    /// What a thread does next. If there is nothing it is at work no more.
+    fn next(&self) -> Option<Box<dyn Reading>> {
+        let mut state = self.state();
+        while let Some(reading) = state.waiting.pop() {
+            if !reading.is_abandoned() {
+                return Some(reading);
+            }
+        }
+        state.busy = state.busy.saturating_sub(1);
+        None
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing in here runs foreign code: a panic elsewhere leaves it right.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// At most twice as many wait as somebody waits for: connections may come and go faster than is read.
+    fn tidy(&mut self) {
+        if self.waiting.len() >= self.tidy_at {
+            self.waiting.retain(|reading| !reading.is_abandoned());
+            self.tidy_at = self.waiting.len().saturating_mul(2).max(TIDY);
+        }
+    }
+}
+
+impl<T: Send, R: FnOnce() -> T + Send> Reading for Read<T, R> {
+    fn is_abandoned(&self) -> bool {
+        self.reply.is_abandoned()
+    }
+
+    fn read(self: Box<Self>) {
+        answer(self.reply, (self.read)());
+    }
+}
+
+impl<T, R> std::fmt::Debug for Read<T, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Read").finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Job, *};
+    use super::{
+        super::{Job, turns::Asker},
+        *,
+    };
     use std::{
         sync::{
             RwLock,
@@ -124,10 +200,84 @@ mod tests {
         let counted = Arc::clone(&read);
         measuring.answer(reply, move || counted.load(Ordering::SeqCst));
         assert_eq!(answer.await, Ok(0));
-        // All places are free again.
-        let all = u32::try_from(PLACES).unwrap();
-        let free = timeout(DEADLINE, measuring.places.acquire_many(all)).await;
-        assert!(free.unwrap().is_ok());
         assert_eq!(read.load(Ordering::SeqCst), 0);
+        // All places are free again.
+        let free = async {
+            while measuring.state().busy > 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(DEADLINE, free).await.unwrap();
+    }
+
+    /// A reading that waits at the gate and notes when it was its turn.
+    fn noting<K: Clone + Send + 'static>(
+        measuring: &Measuring,
+        asker: &Asker,
+        (gate, noted): (&Arc<RwLock<()>>, &Arc<Mutex<Vec<K>>>),
+        name: K,
+    ) -> tokio::sync::oneshot::Receiver<K> {
+        let (reply, answer) = Reply::channel(Job::default());
+        let (gate, noted) = (Arc::clone(gate), Arc::clone(noted));
+        measuring.answer(reply.by(asker.clone()), move || {
+            drop(gate.read().unwrap());
+            noted.lock().unwrap().push(name.clone());
+            name
+        });
+        answer
+    }
+
+    #[test]
+    fn whoever_asks_once_does_not_wait_for_the_flood_of_another() {
+        const FLOOD: usize = 1000;
+        let runtime = Builder::new_multi_thread().worker_threads(1).build();
+        let runtime = runtime.unwrap();
+        let gate = Arc::new(RwLock::new(()));
+        let noted = Arc::<Mutex<Vec<_>>>::default();
+        let closed = gate.write().unwrap();
+        let measuring = Measuring::new();
+        let answers: Vec<_> = runtime.block_on(async {
+            let flooding = Asker::default();
+            let (same, other) = (flooding.another(), Asker::default());
+            let ask = |asker, name| noting(&measuring, asker, (&gate, &noted), name);
+            let flood = (0..FLOOD).map(|_| ask(&flooding, "flood"));
+            let mut answers: Vec<_> = flood.collect();
+            answers.push(ask(&same, "same origin"));
+            answers.push(ask(&other, "other origin"));
+            answers
+        });
+        drop(closed);
+        runtime.block_on(futures::future::join_all(answers));
+        let noted = noted.lock().unwrap();
+        assert_eq!(noted.len(), FLOOD + 2);
+        for name in ["same origin", "other origin"] {
+            let before = noted.iter().take_while(|noted| **noted != name).count();
+            // What had begun, what has its turn before, and as much again that ends in any order.
+            assert!(before <= 3 * PLACES, "{name} came after {before}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_comes_and_goes_leaves_nothing_behind() {
+        let gate = Arc::new(RwLock::new(()));
+        let noted = Arc::<Mutex<Vec<_>>>::default();
+        let measuring = Measuring::new();
+        let closed = gate.write().unwrap();
+        let asker = Asker::default();
+        let ask = |name| noting(&measuring, &asker.another(), (&gate, &noted), name);
+        let waiting: Vec<_> = (0..10).map(|_| ask("waits")).collect();
+        for _ in 0..10 * TIDY {
+            drop(ask("gone"));
+        }
+        assert!(measuring.state().waiting.len() <= TIDY);
+        drop(closed);
+        futures::future::join_all(waiting).await;
+        let waited = noted
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|name| **name == "waits")
+            .count();
+        assert_eq!(waited, 10);
     }
 }

@@ -36,6 +36,7 @@ mod registry;
 #[cfg(any(test, feature = "played"))]
 pub mod script;
 mod shutdown;
+mod turns;
 mod uploads;
 mod works;
 
@@ -51,6 +52,7 @@ pub use journal::{Events, Lag, Numbered};
 use shutdown::Shutdown;
 pub(crate) use shutdown::Stop;
 pub use shutdown::{EndError, Residue};
+pub use turns::Asker;
 
 use crate::{
     config::Config,

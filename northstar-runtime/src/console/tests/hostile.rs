@@ -314,3 +314,50 @@ async fn shortage() {
     limit(maximum);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn connections_of_one_peer_share_its_turns_and_containers_have_their_own() {
+    let server = Setup::default().start().await;
+    let inspect = r#"{"inspect":{"container":"app:1.0.0"}}"#;
+    let mut tcp = [server.tcp().await, server.tcp().await];
+    let mut unix = [
+        server.unix().await,
+        server.unix().await,
+        server.container(
+            "one:1.0.0",
+            Permissions::full(),
+            ConnectionOptions::default(),
+        ),
+        server.container(
+            "two:1.0.0",
+            Permissions::full(),
+            ConnectionOptions::default(),
+        ),
+    ];
+    for client in &mut tcp {
+        client.send(CONNECT).await;
+        client.expect(r#"{"connect_ack":null}"#).await;
+    }
+    for client in &mut unix {
+        client.send(CONNECT).await;
+        client.expect(r#"{"connect_ack":null}"#).await;
+    }
+    for _ in 0..2 {
+        for client in &mut tcp {
+            assert!(client.ask(inspect).await["inspect"]["ok"].is_object());
+        }
+        for client in &mut unix {
+            assert!(client.ask(inspect).await["inspect"]["ok"].is_object());
+        }
+    }
+    let askers = server.record.lock().unwrap().askers.clone();
+    assert_eq!(askers.len(), 12);
+    let origins = ["address", "address", "user", "user", "one", "two"];
+    for (first, second) in (0..12).flat_map(|first| (0..12).map(move |second| (first, second))) {
+        let (a, b) = (&askers[first], &askers[second]);
+        let same_origin = origins[first % 6] == origins[second % 6];
+        assert_eq!(a.is_of_origin(b), same_origin, "{first} {second}");
+        assert_eq!(a.is(b), first % 6 == second % 6, "{first} {second}");
+    }
+    server.stop().await;
+}

@@ -14,7 +14,7 @@ use super::{Console, Listening};
 use crate::{
     config::{Address, ConnectionOptions, Listener, ListenerOptions},
     supervisor::{
-        Error, Event, Exit, ExitReason, ExitStatus, Inspection, Process, Protection,
+        Asker, Error, Event, Exit, ExitReason, ExitStatus, Inspection, Process, Protection,
         RepositoryFacts, State, Statistics, Usage,
         script::{self, Asked, Publisher, Script},
     },
@@ -69,6 +69,8 @@ fn repositories() -> [RepositoryFacts; 2] {
 struct Record {
     asked: Vec<String>,
     uploads: Vec<Option<Vec<u8>>>,
+    /// Who asked for each `inspect`.
+    askers: Vec<Asker>,
 }
 
 /// A console with listeners, and the supervisor behind it.
@@ -301,6 +303,7 @@ async fn play(mut script: Script, record: Arc<Mutex<Record>>) {
                 drop(reply.send(vec!["default".parse().unwrap(), "deaf".parse().unwrap()]));
             }
             Asked::Inspect(container, reply) => {
+                record.lock().unwrap().askers.push(reply.asker());
                 drop(reply.send(known(&container).map(|()| inspection())));
             }
             Asked::Statistics(_, reply) => drop(reply.send(vec![usage()])),
