@@ -307,6 +307,17 @@ mod raw {
                 eperm,
             ),
             ("ptrace", 101, [0; 3], eperm),
+            ("socket(AF_NETLINK, NETLINK_ROUTE)", 41, [16, 3, 0], ok),
+            ("socket(AF_NETLINK, NETLINK_AUDIT)", 41, [16, 3, 9], eperm),
+            (
+                "socket(AF_NETLINK, NETLINK_CRYPTO) with a bit above 31",
+                41,
+                [16, 3, 21 | 1 << 32],
+                eperm,
+            ),
+            ("unshare of nothing", 272, [0; 3], eperm),
+            ("vmsplice", 278, [no_file, 0, 0], eperm),
+            ("cachestat", 451, [no_file, 0, 0], eperm),
             (
                 "personality(ADDR_NO_RANDOMIZE)",
                 135,

@@ -60,7 +60,7 @@ impl Arch {
     }
 
     /// The name of a call, if the number is one.
-    fn name(self, number: i64) -> Option<&'static str> {
+    pub(super) fn name(self, number: i64) -> Option<&'static str> {
         let index = usize::try_from(number).ok()?;
         match self {
             Arch::X86_64 => syscalls::x86_64::Sysno::new(index).map(|call| call.name()),

@@ -4,11 +4,13 @@
 //! the profile denies otherwise, nothing else. A capability without an entry
 //! adds nothing: the calls it is about are in the profile already and the
 //! kernel checks the capability itself. No capability adds io_uring,
-//! userfaultfd, the keyring calls or the socket families AF_ALG and AF_VSOCK;
-//! those need an explicit `allow`.
+//! userfaultfd, the keyring calls, TIOCSTI, TIOCLINUX or the socket families
+//! AF_ALG and AF_VSOCK; those need an explicit `allow`. Neither does
+//! CAP_CHECKPOINT_RESTORE add clone3: only one of its flags is about that
+//! capability, and a filter cannot see the others.
 
 use super::condition::{Check, Conditional};
-use super::profile::AF_PACKET;
+use super::profile::{AF_PACKET, NETLINK_AUDIT, NETLINK_NETFILTER, NETLINK_XFRM, netlink};
 use caps::Capability;
 
 /// What one capability adds.
@@ -25,6 +27,21 @@ pub struct Addition {
 /// The additions; at most one entry per capability.
 pub const ADDITIONS: &[Addition] = &[
     Addition {
+        capability: Capability::CAP_AUDIT_CONTROL,
+        calls: "",
+        conditional: AUDIT,
+    },
+    Addition {
+        capability: Capability::CAP_AUDIT_READ,
+        calls: "",
+        conditional: AUDIT,
+    },
+    Addition {
+        capability: Capability::CAP_AUDIT_WRITE,
+        calls: "",
+        conditional: AUDIT,
+    },
+    Addition {
         capability: Capability::CAP_BPF,
         calls: "bpf",
         conditional: &[],
@@ -38,6 +55,14 @@ pub const ADDITIONS: &[Addition] = &[
         capability: Capability::CAP_MKNOD,
         calls: "mknod mknodat",
         conditional: &[],
+    },
+    Addition {
+        capability: Capability::CAP_NET_ADMIN,
+        calls: "",
+        conditional: &[Conditional {
+            call: "socket",
+            when: &[&netlink(NETLINK_NETFILTER), &netlink(NETLINK_XFRM)],
+        }],
     },
     Addition {
         capability: Capability::CAP_NET_RAW,
@@ -112,6 +137,12 @@ pub const ADDITIONS: &[Addition] = &[
         conditional: &[],
     },
 ];
+
+/// What the capabilities of the audit subsystem are about.
+const AUDIT: &[Conditional] = &[Conditional {
+    call: "socket",
+    when: &[&netlink(NETLINK_AUDIT)],
+}];
 
 /// The entry of a capability, if it adds anything.
 pub fn addition(capability: Capability) -> Option<&'static Addition> {

@@ -3,7 +3,8 @@
 //!
 //! A call that is in none of the tables is denied. The tables name calls of
 //! every supported architecture; a name an architecture does not have is left
-//! out there. What a capability adds on top stands in
+//! out there. `docs/seccomp.md` says why the profile differs from those of
+//! other engines. What a capability adds on top stands in
 //! [`capability`](super::capability).
 
 use super::condition::{Check, Conditional};
@@ -23,8 +24,8 @@ pub const GROUPS: &[Group] = &[
         purpose: "open, read and write files",
         calls: "open openat openat2 creat close close_range read write readv writev pread64
                 pwrite64 preadv pwritev preadv2 pwritev2 lseek readahead fadvise64 sendfile
-                copy_file_range splice tee vmsplice truncate ftruncate fallocate fsync
-                fdatasync sync syncfs sync_file_range flock fcntl dup dup2 dup3 cachestat",
+                copy_file_range splice tee truncate ftruncate fallocate fsync fdatasync sync
+                syncfs sync_file_range flock fcntl dup dup2 dup3",
     },
     Group {
         purpose: "names, directories and metadata",
@@ -103,7 +104,7 @@ pub const GROUPS: &[Group] = &[
     },
     Group {
         purpose: "facts about the system",
-        calls: "uname sysinfo getrandom lsm_get_self_attr lsm_list_modules",
+        calls: "uname sysinfo getrandom",
     },
     Group {
         purpose: "further restriction of the caller itself",
@@ -114,9 +115,6 @@ pub const GROUPS: &[Group] = &[
 /// Every flag that makes `clone` create a namespace: mnt, cgroup, uts, ipc,
 /// user, pid, net (`linux/sched.h`).
 const CLONE_NAMESPACES: u32 = 0x7e02_0000;
-
-/// `CLONE_NEWTIME`; in `clone` this bit belongs to the exit signal.
-const UNSHARE_NEWTIME: u32 = 0x80;
 
 /// `S_IFMT`: the file type in a mode.
 const FILE_TYPE: u32 = 0o170_000;
@@ -129,10 +127,30 @@ pub const AF_UNIX: u32 = 1;
 pub const AF_INET: u32 = 2;
 /// See [`AF_UNIX`].
 pub const AF_INET6: u32 = 10;
-/// See [`AF_UNIX`].
+/// See [`AF_UNIX`]; with some protocols, see [`netlink`].
 pub const AF_NETLINK: u32 = 16;
 /// Only with CAP_NET_RAW, see [`capability`](super::capability).
 pub const AF_PACKET: u32 = 17;
+
+/// Interfaces, addresses and routes; libc asks for them.
+const NETLINK_ROUTE: u32 = 0;
+/// Sockets and their state.
+const NETLINK_SOCK_DIAG: u32 = 4;
+/// IPsec, only with CAP_NET_ADMIN.
+pub const NETLINK_XFRM: u32 = 6;
+/// The audit subsystem, only with one of its capabilities.
+pub const NETLINK_AUDIT: u32 = 9;
+/// The firewall and its logs, only with CAP_NET_ADMIN.
+pub const NETLINK_NETFILTER: u32 = 12;
+/// Events of devices.
+const NETLINK_KOBJECT_UEVENT: u32 = 15;
+/// Families by name, such as nl80211 and ethtool.
+const NETLINK_GENERIC: u32 = 16;
+
+/// A netlink socket of a protocol (`linux/netlink.h`).
+pub const fn netlink(protocol: u32) -> [Check; 2] {
+    [Check::equal(0, AF_NETLINK), Check::equal(2, protocol)]
+}
 
 /// Fakes input to a terminal (`asm-generic/ioctls.h`).
 const TIOCSTI: u32 = 0x5412;
@@ -156,9 +174,17 @@ pub const CONDITIONAL: &[Conditional] = &[
         call: "socket",
         when: &[&[Check::equal(0, AF_INET6)]],
     },
+    // Protocols of netlink are an allow-list as well: each stands for a part of
+    // the kernel, some are loaded on demand, and NETLINK_CRYPTO leads to what
+    // AF_ALG is denied for.
     Conditional {
         call: "socket",
-        when: &[&[Check::equal(0, AF_NETLINK)]],
+        when: &[
+            &netlink(NETLINK_ROUTE),
+            &netlink(NETLINK_SOCK_DIAG),
+            &netlink(NETLINK_KOBJECT_UEVENT),
+            &netlink(NETLINK_GENERIC),
+        ],
     },
     Conditional {
         call: "socketpair",
@@ -175,10 +201,6 @@ pub const CONDITIONAL: &[Conditional] = &[
     Conditional {
         call: "clone",
         when: &[&[Check::clear(0, CLONE_NAMESPACES)]],
-    },
-    Conditional {
-        call: "unshare",
-        when: &[&[Check::clear(0, CLONE_NAMESPACES | UNSHARE_NEWTIME)]],
     },
     // Plain files, fifos and sockets; device nodes need CAP_MKNOD.
     Conditional {

@@ -8,26 +8,30 @@ use std::collections::BTreeSet;
 
 /// Known calls the profile denies without any capability.
 const DENIED: &str = "
-    _sysctl acct add_key adjtimex afs_syscall bpf chroot clock_adjtime clock_settime clone3
+    _sysctl acct add_key adjtimex afs_syscall bpf cachestat chroot clock_adjtime clock_settime clone3
     create_module delete_module epoll_ctl_old epoll_wait_old fanotify_init fanotify_mark
     finit_module fsconfig fsmount fsopen fspick get_kernel_syms get_mempolicy getpmsg init_module
     io_uring_enter io_uring_register io_uring_setup ioperm iopl kcmp kexec_file_load kexec_load
-    keyctl listmount lookup_dcookie lsm_set_self_attr mbind migrate_pages modify_ldt mount
+    keyctl listmount lookup_dcookie lsm_get_self_attr lsm_list_modules lsm_set_self_attr mbind migrate_pages modify_ldt mount
     mount_setattr move_mount move_pages nfsservctl open_by_handle_at open_tree open_tree_attr
     perf_event_open pidfd_getfd pivot_root process_madvise process_vm_readv process_vm_writev
     ptrace putpmsg query_module quotactl quotactl_fd reboot remap_file_pages request_key security
     set_mempolicy set_mempolicy_home_node setdomainname sethostname setns settimeofday statmount
-    swapoff swapon sysfs syslog tuxcall umount2 uprobe uretprobe uselib userfaultfd ustat vhangup
-    vserver";
+    swapoff swapon sysfs syslog tuxcall umount2 unshare uprobe uretprobe uselib userfaultfd ustat
+    vhangup vmsplice vserver";
 
 /// Calls whose answer depends on arguments.
-const BY_ARGUMENT: &str = "clone ioctl mknod mknodat personality socket socketpair unshare";
+const BY_ARGUMENT: &str = "clone ioctl mknod mknodat personality socket socketpair";
 
 /// What each capability adds.
 const ADDED: &[(Capability, &str)] = &[
+    (Capability::CAP_AUDIT_CONTROL, "socket"),
+    (Capability::CAP_AUDIT_READ, "socket"),
+    (Capability::CAP_AUDIT_WRITE, "socket"),
     (Capability::CAP_BPF, "bpf"),
     (Capability::CAP_DAC_READ_SEARCH, "open_by_handle_at"),
     (Capability::CAP_MKNOD, "mknod mknodat"),
+    (Capability::CAP_NET_ADMIN, "socket"),
     (Capability::CAP_NET_RAW, "socket"),
     (Capability::CAP_PERFMON, "perf_event_open"),
     (
@@ -63,10 +67,6 @@ const ADDED: &[(Capability, &str)] = &[
     (Capability::CAP_SYS_TTY_CONFIG, "vhangup"),
     (Capability::CAP_SYSLOG, "syslog"),
 ];
-
-fn words(text: &str) -> BTreeSet<&str> {
-    text.split_whitespace().collect()
-}
 
 /// Every call of an architecture by name, as the kernel headers name it.
 fn known(arch: Arch) -> BTreeSet<&'static str> {
@@ -175,11 +175,12 @@ fn a_capability_adds_exactly_its_calls() {
         let without = compile(&default_profile(&[]), arch).unwrap();
         for capability in caps::all() {
             let with = compile(&default_profile(&[capability]), arch).unwrap();
-            let packet = [17, 0x6000, 0x6000, 0, 0, 0];
+            let families = [17, 0x6000, 0x6000, 0, 0, 0];
+            let netlink = [9, 12].map(|protocol| [16, 3, protocol, 0, 0, 0]);
             let added: BTreeSet<&str> = known(arch)
                 .into_iter()
                 .filter(|call| {
-                    [HOSTILE, packet].into_iter().any(|args| {
+                    [HOSTILE, families].into_iter().chain(netlink).any(|args| {
                         answer_to(&without, arch, call, args) != Verdict::Allow
                             && answer_to(&with, arch, call, args) == Verdict::Allow
                     })
@@ -194,6 +195,29 @@ fn a_capability_adds_exactly_its_calls() {
                 .filter(|call| arch.number(call).is_some())
                 .collect();
             assert_eq!(added, expected, "{capability} on {arch:?}");
+        }
+    }
+}
+
+#[test]
+fn a_capability_adds_exactly_its_protocols_of_netlink() {
+    for arch in Arch::ALL {
+        for capability in caps::all() {
+            let programs = compile(&default_profile(&[capability]), arch).unwrap();
+            let allowed: Vec<u64> = (0..=u64::from(u8::MAX))
+                .filter(|protocol| {
+                    let args = [16, 3, *protocol, 0, 0, 0];
+                    answer_to(&programs, arch, "socket", args) == Verdict::Allow
+                })
+                .collect();
+            let expected: &[u64] = match capability {
+                Capability::CAP_AUDIT_CONTROL
+                | Capability::CAP_AUDIT_READ
+                | Capability::CAP_AUDIT_WRITE => &[0, 4, 9, 15, 16],
+                Capability::CAP_NET_ADMIN => &[0, 4, 6, 12, 15, 16],
+                _ => &[0, 4, 15, 16],
+            };
+            assert_eq!(allowed, expected, "{capability} on {arch:?}");
         }
     }
 }

@@ -4,12 +4,18 @@
 mod golden;
 mod interpreter;
 mod oracle;
+mod peers;
 mod rules;
 
 use super::{Arch, Profile, Program, Rule, SeccompSpec, compile};
 use caps::Capability;
 use interpreter::{Call, Verdict};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The names in a table.
+fn words(text: &str) -> BTreeSet<&str> {
+    text.split_whitespace().collect()
+}
 
 /// The profile `default` with capabilities.
 fn default_profile(capabilities: &[Capability]) -> SeccompSpec {

@@ -20,6 +20,7 @@ fn boundaries() -> Vec<u64> {
         3,
         8,
         10,
+        12,
         16,
         17,
         38,
@@ -71,11 +72,13 @@ fn conditional(call: &str, args: &[u64; 6]) -> Option<bool> {
     let device = |mode: u32| matches!(mode & 0xf000, 0x2000 | 0x6000);
     let plain = |mode: u32| matches!(mode & 0xf000, 0 | 0x1000 | 0x8000 | 0xc000) && !device(mode);
     Some(match call {
-        "socket" => [1, 2, 10, 16].contains(&low(0)),
+        "socket" => match low(0) {
+            16 => [0, 4, 15, 16].contains(&low(2)),
+            family => [1, 2, 10].contains(&family),
+        },
         "socketpair" => low(0) == 1,
         "ioctl" => ![0x5412, 0x541c].contains(&low(1)),
         "clone" => low(0) & 0x7e02_0000 == 0,
-        "unshare" => low(0) & 0x7e02_0080 == 0,
         "mknod" => plain(low(1)),
         "mknodat" => plain(low(2)),
         "personality" => [0, 8, 0x2_0000, 0x2_0008, u32::MAX].contains(&low(0)),
@@ -92,7 +95,6 @@ fn calls_with_conditions_follow_their_arguments() {
             "socketpair",
             "ioctl",
             "clone",
-            "unshare",
             "mknod",
             "mknodat",
             "personality",
@@ -102,7 +104,7 @@ fn calls_with_conditions_follow_their_arguments() {
             };
             for index in 0..6 {
                 for value in boundaries() {
-                    for rest in [0, 1, u64::MAX, 0x5412_0000_5412] {
+                    for rest in [0, 1, 9, 16, u64::MAX, 0x5412_0000_5412] {
                         let mut args = [rest; 6];
                         args[index] = value;
                         let expected = match conditional(call, &args) {
@@ -141,7 +143,6 @@ fn other_calls_do_not_depend_on_arguments() {
         "socketpair",
         "ioctl",
         "clone",
-        "unshare",
         "mknod",
         "mknodat",
         "personality",

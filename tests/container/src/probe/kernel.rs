@@ -222,6 +222,12 @@ fn subsystems(findings: &mut Findings) -> io::Result<()> {
             libc::SYS_move_pages,
             &[NONE, NONE, NONE, NONE, NONE, NONE],
         ),
+        ("unshare.nothing", libc::SYS_unshare, &[NONE]),
+        ("vmsplice", libc::SYS_vmsplice, &[BAD, NONE, NONE, NONE]),
+        // Of a descriptor that is none; newer than libc's names.
+        ("cachestat", 451, &[BAD, ZEROS, ZEROS, NONE]),
+        // The attributes of security modules: 2^64 - 1 is none.
+        ("lsm_get_self_attr", 459, &[BAD, NONE, ZEROS, NONE]),
         (
             "lookup_dcookie",
             libc::SYS_lookup_dcookie,
