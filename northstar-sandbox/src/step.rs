@@ -80,6 +80,8 @@ steps! {
     Isolation "isolation",
     /// Init: waits for the second half of the plan.
     Park "park",
+    /// Init: the scheduling of an ordinary process, whatever the daemon has.
+    InitScheduler "init-scheduler",
     /// Init: joins its cgroups of version 1.
     Cgroup "cgroup",
     /// Init: the cgroup namespace is made.
@@ -98,7 +100,7 @@ steps! {
     PayloadDescriptors "payload-descriptors",
     /// Payload: a resource limit; the detail is its name.
     Rlimit "rlimit",
-    /// Payload: the scheduling policy.
+    /// Payload: the scheduling policy, if the plan has one.
     Scheduler "scheduler",
     /// Payload: the user namespace is entered.
     EnterUserNamespace "enter-user-namespace",

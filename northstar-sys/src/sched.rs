@@ -1,4 +1,5 @@
-//! Scheduling policy of the calling thread, sched_setattr(2): every policy with its parameters.
+//! Scheduling of the calling thread: every policy of sched_setattr(2) with its parameters, and the
+//! priority of its I/O, ioprio_set(2).
 
 use crate::error::check;
 use crate::uapi::{
@@ -87,6 +88,60 @@ pub fn get() -> Result<Policy> {
     from_uapi(&attributes).ok_or_else(|| {
         let policy = attributes.sched_policy;
         Error::from_errno("sched_getattr", format!("policy {policy}"), libc::EPROTO)
+    })
+}
+
+/// Gives the calling thread the scheduling of a process that nobody has favoured or held back:
+/// `SCHED_OTHER` with nice 0, and an I/O priority that follows from it. What is so already is not
+/// set.
+///
+/// # Errors
+/// As [`set`], and the errno of ioprio_set(2). EPERM if the thread was held back and has no right to
+/// undo that.
+pub fn reset() -> Result<()> {
+    let ordinary = Policy::Other { nice: 0 };
+    // A policy that is not known here is another one.
+    if !matches!(get(), Ok(policy) if policy == ordinary) {
+        set(ordinary)?;
+    }
+    if io_priority()? == IO_PRIORITY_NONE {
+        return Ok(());
+    }
+    // SAFETY: takes three numbers; 0 is the calling thread.
+    let returned = unsafe {
+        libc::syscall(
+            libc::SYS_ioprio_set,
+            IOPRIO_WHO_PROCESS,
+            0,
+            IO_PRIORITY_NONE,
+        )
+    };
+    check("ioprio_set", returned, || "none")?;
+    match io_priority()? {
+        IO_PRIORITY_NONE => Ok(()),
+        other => {
+            let detail = format!("priority {other:#x}");
+            Err(Error::from_errno("ioprio_get", detail, libc::EPROTO))
+        }
+    }
+}
+
+/// `IOPRIO_WHO_PROCESS` and the priority of no class of `linux/ioprio.h`.
+const IOPRIO_WHO_PROCESS: libc::c_int = 1;
+const IO_PRIORITY_NONE: libc::c_long = 0;
+
+/// The I/O priority that was set for the calling thread; [`IO_PRIORITY_NONE`] if none was.
+fn io_priority() -> Result<libc::c_long> {
+    /// The class is in the bits from here on. Without one the level means nothing, and kernels show
+    /// different ones.
+    const CLASS: u32 = 13;
+    // SAFETY: takes two numbers; 0 is the calling thread.
+    let priority = unsafe { libc::syscall(libc::SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0) };
+    check("ioprio_get", priority, || "calling thread")?;
+    Ok(if priority >> CLASS == 0 {
+        IO_PRIORITY_NONE
+    } else {
+        priority
     })
 }
 
@@ -192,6 +247,25 @@ mod tests {
             set(Policy::Batch { nice: 5 }).unwrap();
             set(Policy::Idle).unwrap();
             assert_eq!(get().unwrap(), Policy::Idle);
+        })
+        .join()
+        .unwrap();
+    }
+
+    #[test]
+    fn reset_leaves_nothing_of_what_was_set() {
+        std::thread::spawn(|| {
+            // Held back is what everybody may be; only the I/O priority can be undone by everybody.
+            let idle: libc::c_int = 3 << 13;
+            // SAFETY: takes three numbers; 0 is the calling thread.
+            let returned =
+                unsafe { libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, idle) };
+            assert_eq!(returned, 0);
+            assert_eq!(io_priority().unwrap(), libc::c_long::from(idle));
+            set(Policy::Batch { nice: 0 }).unwrap();
+            reset().unwrap();
+            assert_eq!(get().unwrap(), Policy::Other { nice: 0 });
+            assert_eq!(io_priority().unwrap(), IO_PRIORITY_NONE);
         })
         .join()
         .unwrap();

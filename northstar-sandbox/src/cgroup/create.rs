@@ -50,7 +50,7 @@ pub fn make(hierarchy: &Hierarchy, path: &Path, plan: &CgroupPlan) -> Result<Cgr
         off: Vec::new(),
         holds: Vec::new(),
     };
-    group.make_v1(hierarchy, &v1_roots(hierarchy, &needed))?;
+    group.make_v1(hierarchy, &v1_roots(hierarchy, plan))?;
     group.make_v2(hierarchy, &needed)?;
     group.note_what_is_off();
     Ok(group)
@@ -62,21 +62,22 @@ fn needed(plan: &CgroupPlan) -> BTreeSet<Controller> {
 }
 
 /// The version 1 controllers a group is made in, with their mount points.
-fn v1_roots(hierarchy: &Hierarchy, needed: &BTreeSet<Controller>) -> BTreeMap<Controller, PathBuf> {
-    let realtime_groups = hierarchy
+fn v1_roots(hierarchy: &Hierarchy, plan: &CgroupPlan) -> BTreeMap<Controller, PathBuf> {
+    let needed = needed(plan);
+    let without_realtime = hierarchy
         .v1
         .get(&Controller::Cpu)
-        .filter(|root| file::exists(root, "cpu.rt_runtime_us"));
+        .filter(|root| plan.realtime && file::exists(root, "cpu.rt_runtime_us"));
     let kill_by_unified = hierarchy.unified.is_some();
     hierarchy
         .v1
         .iter()
         .filter(|(controller, root)| match controller {
             Controller::Memory | Controller::Io | Controller::Pids | Controller::Devices => true,
-            // A cpu group without realtime time refuses realtime tasks on
-            // kernels that have it: only where it is asked for.
+            // A group of its own makes one party of all processes of the
+            // container when processors are scarce.
             Controller::Cpu | Controller::Cpuacct => {
-                Some(*root) != realtime_groups || needed.contains(&Controller::Cpu)
+                Some(*root) != without_realtime || needed.contains(&Controller::Cpu)
             }
             Controller::Cpuset => needed.contains(&Controller::Cpuset),
             Controller::Freezer => !kill_by_unified,
@@ -95,7 +96,7 @@ impl Cgroup {
     ///
     /// Any limit that cannot be applied.
     pub fn limit(&self, hierarchy: &Hierarchy, plan: &CgroupPlan) -> Result<(), CgroupError> {
-        v1::apply(&self.v1, &v1_roots(hierarchy, &needed(plan)), plan)?;
+        v1::apply(&self.v1, &v1_roots(hierarchy, plan), plan)?;
         match &self.unified {
             Some(directory) => v2::apply(directory, &self.controllers, plan),
             None => Ok(()),
@@ -129,7 +130,7 @@ impl Cgroup {
         let in_force = |controller: Controller| {
             self.v1.contains_key(&controller) || self.controllers.contains(&controller)
         };
-        self.off = [Controller::Pids, Controller::Devices]
+        self.off = [Controller::Cpu, Controller::Pids, Controller::Devices]
             .into_iter()
             .filter(|controller| !in_force(*controller))
             .collect();

@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 pub const DEFAULT_PIDS_MAX: u64 = 1024;
 
 /// Limits of one container. Everything that is absent keeps the kernel's
-/// default, except processes and devices.
+/// default, except processes and devices; where the kernel can, the default of
+/// processor time is one weight for the container as a whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CgroupPlan {
     /// Memory limits.
@@ -24,6 +25,11 @@ pub struct CgroupPlan {
     pub pids: Option<u64>,
     /// Devices that may be opened.
     pub devices: DevicesPlan,
+    /// Whether processes may take realtime policies (sched(7)). A kernel with
+    /// `CONFIG_RT_GROUP_SCHED` forbids that in a cpu group of version 1 that
+    /// was given no realtime time: none is made there then, unless a limit
+    /// needs it.
+    pub realtime: bool,
 }
 
 /// Memory limits, in bytes; negative is unlimited.

@@ -16,6 +16,7 @@ mod isolate;
 mod mask;
 mod mountinfo;
 mod mounts;
+mod ordinary;
 mod park;
 mod reaper;
 mod user;
@@ -132,7 +133,7 @@ fn arm(
 
     // Out of memory: the daemon may be protected from being killed for memory. A container that
     // inherited that could be held by no limit of memory, and others would be killed in its place.
-    unprotect(&procfs).at(Step::OomScore)?;
+    ordinary::oom_score(&procfs).at(Step::OomScore)?;
 
     // User namespace: before the namespaces that belong to it. Init does not enter it.
     let (user, owned) = match arm_plan.user {
@@ -171,24 +172,6 @@ fn arm(
     mountinfo::compare(&procfs, &mounted, mountinfo::View::Container)?;
 
     Ok(Armed { procfs, user })
-}
-
-/// Raises the score of proc_pid_oom_score_adj(5) to that of an ordinary process. What the payload
-/// could lower it to goes with it, if the daemon has CAP_SYS_RESOURCE.
-fn unprotect(procfs: &OwnedFd) -> Result<(), Errno> {
-    const SCORE: &str = "self/oom_score_adj";
-    let score = read_procfs(procfs, SCORE)?;
-    if !score.starts_with(b"-") {
-        return Ok(());
-    }
-    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::empty();
-    let file = rustix::fs::openat2(procfs, SCORE, flags, Mode::empty(), resolve)?;
-    rustix::io::write(&file, b"0")?;
-    match read_procfs(procfs, SCORE)?.as_slice() {
-        b"0\n" => Ok(()),
-        _ => Err(Errno::PROTO),
-    }
 }
 
 fn keep_only(child: &Child, own: &[&OwnedFd], plan: &[OwnedFd]) -> Result<(), StepError> {

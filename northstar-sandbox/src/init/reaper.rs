@@ -15,7 +15,7 @@ use rustix::process::{WaitOptions, WaitStatus};
 
 use super::confine::{self, Authority};
 use super::park::Go;
-use super::{Armed, code, or_report, read_to_end};
+use super::{Armed, code, or_report, ordinary, read_to_end};
 use crate::ipc::{self, ReceiveError};
 use crate::message::{ExitStatus, FromInit, ToInit};
 use crate::payload::{self, Outcome, Payload};
@@ -25,7 +25,11 @@ use crate::step::{At, Step, StepError};
 pub(super) fn run_payload(control: OwnedFd, armed: Armed, go: Go) -> ! {
     let Armed { procfs, user } = armed;
 
-    // Cgroup: first, so that whatever the container does counts.
+    // Scheduling: up to here init has worked for the daemon, with its priority. A payload may make
+    // init do what it wants. Before the cgroup, which may not take realtime processes.
+    or_report(&control, ordinary::scheduling().at(Step::InitScheduler));
+
+    // Cgroup: before the payload exists, so that whatever the container does counts.
     for group in go.cgroups {
         or_report(&control, join(&group).at(Step::Cgroup));
     }

@@ -96,7 +96,7 @@ pub struct ExecPlan {
     pub capabilities: CapabilitySet,
     /// Resource limits; those not named stay as the daemon has them.
     pub rlimits: Vec<Rlimit>,
-    /// Scheduling policy; `None` keeps the daemon's.
+    /// Scheduling policy; `None` is `SCHED_OTHER` with nice 0, whatever the daemon has.
     pub sched: Option<Sched>,
     /// Programs for seccomp(2), stacked: the last one is installed last.
     pub seccomp: Vec<Vec<SockFilter>>,

@@ -38,6 +38,7 @@ fn limits_are_in_force() {
             },
             pids: Some(32),
             devices: DevicesPlan::default(),
+            realtime: false,
         };
         let group = group(&hierarchy, &top, &plan);
         for (controller, name, expected) in [
@@ -95,7 +96,56 @@ fn an_absent_plan_still_limits_processes_and_devices() {
             "c 5:2 rw"
         ]
     );
+    // One party among those that want processors, whoever else is in the tree.
+    assert_eq!(content("cpu", &top, "cpu.shares"), "1024");
+    assert_eq!(group.off(), []);
+    let mut shell = Shell::new("");
+    group.add(shell.pid()).unwrap();
+    assert!(is_in_cpu_group(&shell, &top));
+    shell.go();
+    shell.wait();
+    // Deadlines are none of the group's business.
+    let deadline = "chrt --deadline --sched-runtime 1000000 --sched-period 100000000 0 true";
+    assert!(run(&group, deadline).success());
     end(group, top);
+}
+
+/// Whether a process is in the container's group of the cpu controller.
+fn is_in_cpu_group(shell: &Shell, top: &TopGroup) -> bool {
+    let groups = fs::read_to_string(format!("/proc/{}/cgroup", shell.pid())).unwrap();
+    let path = format!("/{}/container", top.path().display());
+    groups.lines().any(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let controllers = fields.next().unwrap();
+        controllers.split(',').any(|name| name == "cpu") && fields.next() == Some(&path)
+    })
+}
+
+/// Where a cpu group without realtime time forbids realtime policies, none is made for who may take one.
+#[test]
+fn realtime_stays_possible_where_it_is_asked_for() {
+    for (name, hierarchy) in [("rt-v1", v1()), ("rt-hybrid", hybrid())] {
+        let top = top(&hierarchy, name);
+        let forbids = Path::new("/sys/fs/cgroup/cpu/cpu.rt_runtime_us").exists();
+        for realtime in [true, false] {
+            let plan = CgroupPlan {
+                realtime,
+                ..CgroupPlan::default()
+            };
+            let group = group(&hierarchy, &top, &plan);
+            let grouped = !(realtime && forbids);
+            let off: &[Controller] = if grouped { &[] } else { &[Controller::Cpu] };
+            assert_eq!(group.off(), off, "{realtime}");
+            let mut shell = Shell::new("chrt --fifo 1 true");
+            group.add(shell.pid()).unwrap();
+            assert_eq!(is_in_cpu_group(&shell, &top), grouped, "{realtime}");
+            shell.go();
+            let allowed = realtime || !forbids;
+            assert_eq!(shell.wait().success(), allowed, "{realtime}");
+            group.destroy().unwrap();
+        }
+        top.remove().unwrap();
+    }
 }
 
 #[test]

@@ -126,7 +126,8 @@ fn a_missing_controller_is_an_error_only_if_it_is_asked_for() {
         other => panic!("{other:?}"),
     }
     let group = group(&hierarchy, &top, &CgroupPlan::default());
-    assert_eq!(group.off(), [Controller::Pids, Controller::Devices]);
+    let off = [Controller::Cpu, Controller::Pids, Controller::Devices];
+    assert_eq!(group.off(), off);
     assert_eq!(group.statistics().unwrap().pids, None);
     end(group, top);
 }
@@ -151,7 +152,7 @@ fn version_2_without_controllers_takes_no_limits() {
         other => panic!("{other:?}"),
     }
     let group = group(&hierarchy, &top, &CgroupPlan::default());
-    assert_eq!(group.off(), [Controller::Pids]);
+    assert_eq!(group.off(), [Controller::Cpu, Controller::Pids]);
     assert!(group.memory_monitor().unwrap().is_none());
     let statistics = group.statistics().unwrap();
     assert_eq!((statistics.memory, statistics.pids), (None, None));

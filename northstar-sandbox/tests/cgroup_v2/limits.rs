@@ -37,6 +37,7 @@ fn vm_limits_are_in_force() {
             rules: Vec::new(),
             required: true,
         },
+        realtime: false,
     };
     let group = group(&hierarchy, &top, &plan);
     for (name, expected) in [
@@ -110,6 +111,8 @@ fn vm_an_absent_plan_still_limits_processes() {
     let top = top(&hierarchy, "defaults");
     let group = group(&hierarchy, &top, &CgroupPlan::default());
     assert_eq!(content(&top, "pids.max"), "1024");
+    // One party among those that want processors.
+    assert_eq!(content(&top, "cpu.weight"), "100");
     assert_eq!(group.off(), []);
     end(group, top);
 }

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use northstar_sandbox::plan::{DescriptorIndex, MountKind, NetworkPlan, Sched};
 use northstar_sandbox::{ExitStatus, Step};
@@ -343,6 +344,66 @@ pub fn containers_are_not_protected_from_lack_of_memory(world: &World) {
         assert_eq!(running.line(), expected, "{given}");
         let init = fs::read_to_string(score(running.init.pid)).unwrap();
         assert_eq!(init.trim(), expected, "{given}");
+        running.init.control.signal(9).unwrap();
+        assert_eq!(running.finish(world).status, ExitStatus::Signal(9));
+    }
+}
+
+/// A daemon may have to be served before others; what it starts may not. Neither init nor the payload has its scheduling,
+/// and the forker keeps it.
+pub fn containers_are_scheduled_as_ordinary_processes(world: &World) {
+    let forker = world.forker().pid();
+    let run = |command: &[&str]| {
+        let status = Command::new(command[0]).args(&command[1..]).status();
+        assert!(status.unwrap().success(), "{command:?}");
+    };
+    // Nice value, real-time priority and policy of proc_pid_stat(5), and the class of the I/O.
+    let scheduling = |pid: i32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let after_name = stat.rsplit(')').next().unwrap();
+        let fields = after_name.split_whitespace().collect::<Vec<_>>();
+        let output = Command::new("ionice")
+            .args(["-p", &pid.to_string()])
+            .output();
+        let class = String::from_utf8(output.unwrap().stdout).unwrap();
+        let class = class.split(':').next().unwrap().trim().to_owned();
+        ([16, 37, 38].map(|n| fields[n].to_owned()), class)
+    };
+    let ordinary = (["0", "0", "0"].map(str::to_owned), "none".to_owned());
+    let pid = forker.to_string();
+    let undo: [&[&str]; 3] = [
+        &["chrt", "--other", "--pid", "0", &pid],
+        &["renice", "-n", "0", "-p", &pid],
+        &["ionice", "-c", "0", "-p", &pid],
+    ];
+    let cases: [&[&str]; 6] = [
+        &["renice", "-n", "-7", "-p", &pid],
+        &["renice", "-n", "7", "-p", &pid],
+        &["chrt", "--fifo", "--pid", "3", &pid],
+        &["chrt", "--batch", "--pid", "0", &pid],
+        &["ionice", "-c", "1", "-n", "2", "-p", &pid],
+        &["ionice", "-c", "3", "-p", &pid],
+    ];
+    // These tests may be run with a nice value of their own.
+    undo.iter().for_each(|command| run(command));
+    assert_eq!(scheduling(forker), ordinary);
+    for case in cases {
+        run(case);
+        let raised = scheduling(forker);
+        assert_ne!(raised, ordinary, "{case:?}");
+        let started = world
+            .arm()
+            .go(world, &shell("echo ready; exec sleep 60"), &[]);
+        assert_eq!(scheduling(forker), raised, "{case:?}");
+        undo.iter().for_each(|command| run(command));
+        let mut running = started.unwrap();
+        assert_eq!(running.line(), "ready", "{case:?}");
+        let init = running.init.pid;
+        let children = fs::read_to_string(format!("/proc/{init}/task/{init}/children")).unwrap();
+        let payload = children.trim().parse().unwrap();
+        for pid in [init, payload] {
+            assert_eq!(scheduling(pid), ordinary, "{case:?}");
+        }
         running.init.control.signal(9).unwrap();
         assert_eq!(running.finish(world).status, ExitStatus::Signal(9));
     }

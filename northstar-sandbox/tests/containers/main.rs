@@ -81,6 +81,7 @@ tests! {
         files_cannot_be_opened_by_their_number
         traced_init_has_no_call_to_reach_out
         containers_are_not_protected_from_lack_of_memory
+        containers_are_scheduled_as_ordinary_processes
         descriptors_of_other_processes_cannot_be_taken
         leaked_descriptors_do_not_arrive;
     mounts:

@@ -1,7 +1,10 @@
 //! The limits of a container's control group.
 
 use crate::launch::{Error, resolve::Resolved};
-use northstar_manifest::{BlkIo, BlkIoThrottle, CGroups, Cpu, DeviceKind, Manifest, Memory, Mount};
+use northstar_manifest::{
+    BlkIo, BlkIoThrottle, CGroups, Capability, Cpu, DeviceKind, Manifest, Memory, Mount, Policy,
+    RlimitKind,
+};
 use northstar_sandbox::cgroup::{
     CgroupPlan, CpuPlan, DeviceWeight, DevicesPlan, IoPlan, MemoryPlan, Throttle, container_path,
     devices::{self, Access, DeviceRule},
@@ -39,6 +42,7 @@ pub(super) fn plan(resolved: &Resolved) -> CgroupPlan {
     }
     let part = CgroupPlan {
         devices: DevicesPlan { rules, required },
+        realtime: may_be_realtime(manifest),
         ..CgroupPlan::default()
     };
     let Some(CGroups {
@@ -59,6 +63,19 @@ pub(super) fn plan(resolved: &Resolved) -> CgroupPlan {
         pids: pids.map(|pids| pids.max),
         ..part
     }
+}
+
+/// Whether a program is given a realtime policy, or the right to take one. (Deadlines are none of a group's business.)
+fn may_be_realtime(manifest: &Manifest) -> bool {
+    let policy = manifest.sched.as_ref().map(|sched| &sched.policy);
+    let given = matches!(
+        policy,
+        Some(Policy::Fifo { .. } | Policy::RoundRobin { .. })
+    );
+    let limit = manifest.rlimits.get(&RlimitKind::Rtprio);
+    given
+        || manifest.capabilities.contains(&Capability::SysNice)
+        || limit.is_some_and(|limit| limit.hard != Some(0))
 }
 
 fn memory_plan(memory: &Memory) -> MemoryPlan {
@@ -193,4 +210,34 @@ fn bound_devices(resolved: &Resolved) -> Vec<DeviceRule> {
         });
     }
     rules
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn realtime_is_what_is_given_or_can_be_taken() {
+        for (fields, expected) in [
+            ("", false),
+            ("sched: {policy: !other {nice: -20}}", false),
+            ("sched: {policy: idle}", false),
+            (
+                "sched: {policy: !deadline {runtime: 1024, deadline: 2048, period: 4096}}",
+                false,
+            ),
+            ("sched: {policy: !fifo {priority: 1}}", true),
+            ("sched: {policy: !round_robin {priority: 1}}", true),
+            ("capabilities: [CAP_SYS_NICE]", true),
+            ("capabilities: [CAP_SYS_ADMIN]", false),
+            ("rlimits: {rtprio: {soft: 0, hard: 0}}", false),
+            ("rlimits: {rtprio: {soft: 0, hard: 1}}", true),
+            ("rlimits: {rtprio: {}}", true),
+            ("rlimits: {rttime: {}}", false),
+        ] {
+            let manifest = format!("name: a\nversion: 0.0.1\ninit: /a\nuid: 1\ngid: 1\n{fields}\n");
+            let manifest = Manifest::from_yaml(manifest.as_bytes()).unwrap();
+            assert_eq!(may_be_realtime(&manifest), expected, "{fields}");
+        }
+    }
 }
