@@ -1,9 +1,9 @@
 //! What can be written on the command line.
 
-use std::{path::PathBuf, time::Duration};
+use std::{error::Error, path::PathBuf, time::Duration};
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint, error::ErrorKind};
-use northstar_client::{Endpoint, Tls};
+use northstar_client::{Endpoint, InvalidEndpoint, Tls};
 
 use crate::{
     output::Color,
@@ -69,7 +69,8 @@ pub struct Cli {
         env = "NSTAR_URL",
         hide_env_values = true,
         default_value = "tcp://localhost:4200",
-        value_name = "URL"
+        value_name = "URL",
+        value_parser = endpoint
     )]
     pub url: Endpoint,
 
@@ -251,12 +252,24 @@ impl Cli {
         if let Verb::Kill(kill) = &cli.verb
             && let Err(message) = kill.read()
         {
-            Cli::command()
-                .error(ErrorKind::ValueValidation, message)
-                .exit();
+            let mut command = Cli::command();
+            // It makes the names of the verbs complete, which its usage has.
+            command.build();
+            if let Some(kill) = command.find_subcommand_mut("kill") {
+                kill.error(ErrorKind::ValueValidation, message).exit();
+            }
         }
         cli
     }
+}
+
+/// Where the daemon is, or what is wrong with that: clap prints one error and not its source.
+fn endpoint(text: &str) -> Result<Endpoint, String> {
+    text.parse()
+        .map_err(|error: InvalidEndpoint| match error.source() {
+            Some(cause) => format!("{error}: {cause}"),
+            None => error.to_string(),
+        })
 }
 
 /// A duration with a unit, or seconds as 0.9.2 takes them.

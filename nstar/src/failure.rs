@@ -1,6 +1,13 @@
 //! What can go wrong, and the exit code it has.
 
-use std::{io, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 use northstar_api::{Container, Error};
 use northstar_client::{ConnectError, Disconnected, RequestError, TlsError};
@@ -22,8 +29,10 @@ pub enum Failure {
     #[error(transparent)]
     Refused(Box<Refusal>),
     /// The daemon did not take a package.
-    #[error("{} was refused: {error}", path.display())]
+    #[error("{} was refused: {}", named(path), refusal::of_package(error))]
     Package { path: PathBuf, error: Error },
+    #[error("{container} is running or in use")]
+    InUse { container: Container },
     #[error("the connection was lost")]
     Lost,
     /// Several things were refused that have been told already, line by line.
@@ -55,7 +64,9 @@ pub enum Failure {
     MissedExit { container: Container },
     #[error("{} is not a regular file", path.display())]
     NotAFile { path: PathBuf },
-    #[error("{} is empty", path.display())]
+    #[error("which repositories there are must not be asked here")]
+    RepositoriesDenied { source: RequestError },
+    #[error("{} is empty", named(path))]
     Empty { path: PathBuf },
     #[error("cannot read {}", path.display())]
     Read { path: PathBuf, source: io::Error },
@@ -78,6 +89,14 @@ pub enum Failure {
     Seccomp(#[from] SeccompFailure),
     #[error("cannot set up the program")]
     Runtime { source: io::Error },
+}
+
+/// The file of a package, as an operator calls it.
+fn named(path: &Path) -> Cow<'_, str> {
+    match path.as_os_str() == "-" {
+        true => "the standard input".into(),
+        false => path.to_string_lossy(),
+    }
 }
 
 /// The exit codes.
@@ -148,7 +167,9 @@ impl Failure {
             Failure::Connect(
                 ConnectError::PermissionDenied | ConnectError::CertificateRefused(_),
             )
-            | Failure::Request(RequestError::PermissionDenied(_)) => Code::Permission,
+            | Failure::Request(RequestError::PermissionDenied(_))
+            | Failure::RepositoriesDenied { .. } => Code::Permission,
+            Failure::InUse { .. } => Code::State,
             Failure::Connect(_) | Failure::Lost | Failure::Request(RequestError::Closed(_)) => {
                 Code::Connection
             }
@@ -202,6 +223,13 @@ impl Failure {
                 return refusal::hint(Some(&refusal.target), &refusal.error);
             }
             Failure::Package { path, error } => return hint::package(path, error),
+            Failure::InUse { container } => {
+                return Some(format!("`nstar stop {container}` if it runs"));
+            }
+            Failure::RepositoriesDenied { .. } => {
+                "--repository names one; `permissions` of this console in the daemon's \
+                 configuration lack `repositories`"
+            }
             Failure::Lost | Failure::Request(RequestError::Closed(_)) => {
                 "the daemon may have ended, or have refused a client that is too fast or too \
                  slow: its log says which"

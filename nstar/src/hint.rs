@@ -127,6 +127,9 @@ pub fn package(path: &Path, error: &Error) -> Option<String> {
             "`max_npk_install_size` of the console in the daemon's configuration is the limit"
         }
         Error::TooManyInstalls { .. } => "try again when the others are done",
+        Error::PackageRefused { .. } | Error::Unexpected { .. } if path.as_os_str() == "-" => {
+            "`sextant inspect` shows what is in it, once it is a file"
+        }
         Error::PackageRefused { .. } | Error::Unexpected { .. } => {
             return Some(format!(
                 "`sextant inspect {}` shows what is in it",

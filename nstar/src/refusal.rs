@@ -28,6 +28,13 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
+impl Refusal {
+    /// Whether the container cannot be unmounted because of what it does itself.
+    pub fn is_about_itself(&self) -> bool {
+        matches!(&self.error, Error::UmountBusy { container } if *container == self.target)
+    }
+}
+
 /// The container that the text of an error names.
 fn subject(error: &Error) -> Option<&Container> {
     match error {
@@ -43,6 +50,14 @@ fn subject(error: &Error) -> Option<&Container> {
         | Error::InstallDuplicate { container }
         | Error::CriticalContainer { container, .. } => Some(container),
         _ => None,
+    }
+}
+
+/// What was wrong with a package, without the word that it was refused.
+pub fn of_package(error: &Error) -> String {
+    match error {
+        Error::PackageRefused { error, .. } => error.clone(),
+        error => error.to_string(),
     }
 }
 
@@ -67,7 +82,7 @@ pub fn hint(target: Option<&Container>, error: &Error) -> Option<String> {
         }
         Error::StopContainerNotStarted { .. } => "`nstar list` shows which versions run".to_owned(),
         Error::UmountBusy { container } if target == Some(container) => {
-            format!("`nstar stop {container}` if it runs")
+            format!("`nstar list` shows what it does; `nstar stop {container}` if it runs")
         }
         Error::UmountBusy { container } => format!("`nstar stop {container}` first"),
         Error::InvalidRepository { .. } => "`nstar repositories` lists them".to_owned(),

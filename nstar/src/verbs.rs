@@ -26,7 +26,8 @@ use std::{
     time::Duration,
 };
 
-use northstar_api::{Container, ContainerResult, Error};
+use northstar_api::{Container, ContainerResult, Error, Request, Response};
+use northstar_client::ConnectError;
 use tokio::time::{self, Instant};
 
 use crate::{
@@ -34,10 +35,12 @@ use crate::{
     failure::{Code, Failure},
     output,
     refusal::Refusal,
-    session::Session,
+    session::{Session, unexpected},
     verbs::seccomp::Seccomp,
 };
 
+/// Most containers that a request may name (docs/console.md).
+const MOST: usize = 1024;
 /// How long after its time the program may take to end by itself.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -66,7 +69,12 @@ pub async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Start(start) => start.waits(),
         _ => false,
     };
-    let session = limit.within(Session::open(&cli, subscribe)).await?;
+    let session = limit.within(Session::open(&cli, subscribe)).await;
+    let session = session.map_err(|failure| match failure {
+        // Nothing was asked for yet.
+        Failure::TimedOut { timeout } => ConnectError::Timeout { timeout }.into(),
+        other => other,
+    })?;
     let (json, url) = (cli.json, cli.url.to_string());
     match cli.verb {
         // What goes on until it is interrupted is interrupted by the time too.
@@ -217,12 +225,23 @@ impl Failures {
     }
 }
 
-/// Tells each of several results.
-fn done_all(session: &Session, results: Vec<ContainerResult>, what: &str) -> Result<(), Failure> {
+/// Makes a request about containers, in parts if there are many, and tells what has become of each.
+async fn work_on_all(
+    session: &Session,
+    containers: &[Container],
+    request: fn(Vec<Container>) -> Request,
+    what: &str,
+) -> Result<(), Failure> {
     let mut failures = Failures::default();
-    for result in results {
-        if let Some(container) = failures.keep(done(result))? {
-            session.tell(&format!("{what} {container}"))?;
+    for part in containers.chunks(MOST) {
+        let results = match session.work(request(part.to_vec())).await? {
+            Response::Mount(results) | Response::Umount(results) => results,
+            other => return Err(unexpected(other)),
+        };
+        for result in results {
+            if let Some(container) = failures.keep(done(result))? {
+                session.tell(&format!("{what} {container}"))?;
+            }
         }
     }
     failures.end()

@@ -1,11 +1,20 @@
 //! Tables that fit where they are shown.
 //!
-//! On a terminal, cells are wrapped so that lines are not longer than the terminal is wide. Elsewhere
-//! nothing is wrapped and nothing depends on a terminal, so that scripts see the same always.
+//! On a terminal, lines are not longer than the terminal is wide: the widest column is wrapped, and if that would not leave
+//! enough of it, each row becomes a block with a line for each of its cells. Elsewhere nothing is wrapped and nothing
+//! depends on a terminal, so that scripts see the same always.
 
-use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets::NOTHING};
+use comfy_table::{
+    Attribute, Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table, Width,
+    presets::NOTHING,
+};
 
 pub use comfy_table::Color;
+
+/// Blanks between two columns.
+const GAP: u16 = 2;
+/// Least width of a column that is wrapped.
+const LEAST: u16 = 16;
 
 /// One cell.
 #[derive(Clone, Debug, Default)]
@@ -64,53 +73,106 @@ impl Style {
     }
 }
 
+impl Text {
+    fn cell(&self, style: Style) -> Cell {
+        let cell = Cell::new(super::harmless(&self.text));
+        match self.color.filter(|_| style.color) {
+            Some(color) => cell.fg(color),
+            None => cell,
+        }
+    }
+}
+
+fn heading(name: &str, style: Style) -> Cell {
+    let cell = Cell::new(name);
+    if style.color {
+        cell.add_attribute(Attribute::Bold)
+    } else {
+        cell
+    }
+}
+
 /// A header and rows as aligned columns, without trailing blanks.
 pub fn table<const N: usize>(header: [&str; N], rows: Vec<[Text; N]>, style: Style) -> String {
+    let mut table = empty(style);
+    table.set_header(header.map(|name| heading(name, style)));
+    for row in &rows {
+        table.add_row(row.iter().map(|text| match text.is_number {
+            true => text.cell(style).set_alignment(CellAlignment::Right),
+            false => text.cell(style),
+        }));
+    }
+    match style.width {
+        Some(width) if !fit(&mut table, width) => blocks(header, &rows, style),
+        _ => finished(table),
+    }
+}
+
+fn empty(style: Style) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING);
     table.force_no_tty();
     if style.color {
         table.enforce_styling();
     }
-    match style.width {
-        Some(width) => {
-            table.set_width(width);
-            table.set_content_arrangement(ContentArrangement::Dynamic);
-        }
-        None => {
-            table.set_content_arrangement(ContentArrangement::Disabled);
-        }
-    }
-    table.set_header(header.map(|name| {
-        let cell = Cell::new(name);
-        if style.color {
-            cell.add_attribute(Attribute::Bold)
-        } else {
-            cell
-        }
-    }));
-    for row in rows {
-        table.add_row(row.map(
-            |Text {
-                 text,
-                 color,
-                 is_number,
-             }| {
-                let mut cell = Cell::new(super::harmless(&text));
-                if is_number {
-                    cell = cell.set_alignment(comfy_table::CellAlignment::Right);
-                }
-                match color.filter(|_| style.color) {
-                    Some(color) => cell.fg(color),
-                    None => cell,
-                }
-            },
-        ));
-    }
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    table
+}
+
+fn finished(mut table: Table) -> String {
     for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
+        column.set_padding((0, GAP));
     }
     table.trim_fmt()
+}
+
+/// Wraps the widest column if that is needed, and says whether the table is not too wide then.
+fn fit(table: &mut Table, width: u16) -> bool {
+    let widths = table.column_max_content_widths();
+    let gaps = GAP.saturating_mul(u16::try_from(widths.len()).unwrap_or(u16::MAX));
+    // Behind the last column there is none.
+    let all = widths
+        .iter()
+        .fold(gaps, |all, width| all.saturating_add(*width))
+        - GAP;
+    let widest = widths.iter().enumerate().max_by_key(|(_, width)| **width);
+    let (Some((index, widest)), Some(excess)) = (widest, all.checked_sub(width)) else {
+        return true;
+    };
+    if excess == 0 {
+        return true;
+    }
+    let left = widest.saturating_sub(excess);
+    let Some(column) = table.column_mut(index) else {
+        return false;
+    };
+    column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(left + GAP)));
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_width(width + GAP);
+    left >= LEAST
+}
+
+/// Each row as lines of a heading and a cell, with an empty line between two rows.
+fn blocks<const N: usize>(header: [&str; N], rows: &[[Text; N]], style: Style) -> String {
+    let block = |row: &[Text; N]| {
+        let mut table = empty(style);
+        let cells = header
+            .iter()
+            .zip(row)
+            .filter(|(_, text)| !text.text.is_empty());
+        for (name, text) in cells {
+            table.add_row([heading(name, style), text.cell(style)]);
+        }
+        let names = header.iter().map(|name| name.len()).max().unwrap_or(0);
+        let names = u16::try_from(names).unwrap_or(u16::MAX).saturating_add(GAP);
+        if let (Some(width), Some(column)) = (style.width, table.column_mut(0)) {
+            column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(names)));
+            table.set_content_arrangement(ContentArrangement::Dynamic);
+            table.set_width(width.max(names + LEAST) + GAP);
+        }
+        finished(table)
+    };
+    rows.iter().map(block).collect::<Vec<_>>().join("\n\n")
 }
 
 #[cfg(test)]
@@ -136,31 +198,69 @@ mod tests {
         assert_eq!(text, format!("NAME\n{long}"));
     }
 
+    const HEADER: [&str; 6] = ["NAME", "VERSION", "REPOSITORY", "STATE", "PID", "UPTIME"];
+
+    fn listed(width: u16) -> String {
+        let row = |name: &str, pid: &str, uptime: &str| {
+            [name, "0.0.1", "default", "running", pid, uptime].map(Text::from)
+        };
+        let style = Style {
+            width: Some(width),
+            color: false,
+        };
+        let long = "a-container-with-a-long-name";
+        table(
+            HEADER,
+            vec![row(long, "42", "1m 2s"), row("b", "", "")],
+            style,
+        )
+    }
+
     #[test]
-    fn no_line_is_longer_than_the_terminal() {
-        for width in [10, 20, 40, 80] {
-            let style = Style {
-                width: Some(width),
-                color: false,
-            };
-            let row = [
-                "a-container-with-a-long-name",
-                "0.0.1",
-                "default",
-                "running",
-            ];
-            let text = table(
-                ["NAME", "VERSION", "REPOSITORY", "STATE"],
-                vec![row.map(Text::from)],
-                style,
-            );
+    fn no_line_is_longer_than_the_terminal_and_no_heading_is_wrapped() {
+        for width in [28, 30, 40, 60, 70, 80, 200] {
+            let text = listed(width);
             for line in text.lines() {
-                assert!(line.chars().count() <= width.into(), "{width}: {text}");
+                assert!(line.chars().count() <= width.into(), "{width}:\n{text}");
+            }
+            for heading in HEADER {
+                assert!(text.contains(heading), "{width}:\n{text}");
             }
             // Nothing is lost.
-            let letters = |text: &str| text.chars().filter(|c| !c.is_whitespace()).count();
-            assert!(letters(&text) >= letters(&row.concat()), "{text}");
+            let count = |text: &str| text.chars().filter(|c| !c.is_whitespace()).count();
+            assert!(count(&text) >= count(&listed(200)), "{width}:\n{text}");
         }
+        // What is too narrow for a heading and a word is not looked at.
+        assert_eq!(listed(1), listed(28));
+    }
+
+    #[test]
+    fn the_widest_column_is_wrapped_where_enough_of_it_is_left() {
+        assert_eq!(
+            listed(64),
+            "NAME                   VERSION  REPOSITORY  STATE    PID  UPTIME\n\
+             a-container-with-a-lo  0.0.1    default     running  42   1m 2s\n\
+             ng-name\n\
+             b                      0.0.1    default     running"
+        );
+    }
+
+    #[test]
+    fn rows_become_blocks_on_a_narrow_terminal() {
+        assert_eq!(
+            listed(40),
+            "NAME        a-container-with-a-long-name\n\
+             VERSION     0.0.1\n\
+             REPOSITORY  default\n\
+             STATE       running\n\
+             PID         42\n\
+             UPTIME      1m 2s\n\
+             \n\
+             NAME        b\n\
+             VERSION     0.0.1\n\
+             REPOSITORY  default\n\
+             STATE       running"
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueHint};
 use clap_complete::ArgValueCompleter;
 use northstar_api::{InstallResult, RepositoryId, RepositoryKind, Request, Response};
+use northstar_client::RequestError;
 
 use crate::{
     complete,
@@ -67,7 +68,14 @@ impl Install {
         let (packages, repository) = self.words();
         let repository = match repository {
             Some(repository) => repository,
-            None => default_repository(session).await?,
+            None => default_repository(session)
+                .await
+                .map_err(|failure| match failure {
+                    Failure::Request(source @ RequestError::PermissionDenied(_)) => {
+                        Failure::RepositoriesDenied { source }
+                    }
+                    other => other,
+                })?,
         };
         let mut failures = Failures::default();
         for path in packages {

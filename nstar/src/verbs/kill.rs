@@ -18,13 +18,14 @@ use crate::{
 /// Send a signal to containers, and do not wait.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The signal may stand before or behind the container, with or without a dash. `nstar stop` waits for
-the end.
+The signal may stand before or behind the container, with or without a dash, or be an option as that of
+kill(1). `nstar stop` waits for the end.
 
 Examples:
   nstar kill hello-world
   nstar kill -9 hello-world
   nstar kill hello-world:0.0.1 SIGUSR1
+  nstar kill --signal HUP hello-world
   nstar kill -HUP 'app*'")]
 pub struct Kill {
     /// The container, as NAME, NAME:VERSION or a pattern; NAME alone means the running version, or the
@@ -34,6 +35,15 @@ pub struct Kill {
     /// The signal by number or name, as 9, KILL, SIGKILL, -9 or -KILL; SIGTERM if omitted.
     #[arg(allow_hyphen_values = true, add = ArgValueCompleter::new(complete::containers))]
     signal: Option<String>,
+    /// The signal, by number or name.
+    #[arg(
+        id = "option",
+        short = 's',
+        long = "signal",
+        value_name = "SIGNAL",
+        conflicts_with = "signal"
+    )]
+    option: Option<Signal>,
 }
 
 /// Number of a signal.
@@ -78,7 +88,11 @@ impl fmt::Display for Signal {
 impl Kill {
     /// The container and the signal, in whatever order they are written; or what is wrong.
     pub fn read(&self) -> Result<(Target, Signal), String> {
-        let Kill { container, signal } = self;
+        let Kill {
+            container,
+            signal,
+            option,
+        } = self;
         let (container, signal) = match signal {
             Some(second) if container.starts_with('-') => (second, Some(container)),
             second => (container, second.as_ref()),
@@ -93,7 +107,7 @@ impl Kill {
             .parse()
             .map_err(|error: String| format!("invalid container `{container}`: {error}"))?;
         let signal = match signal {
-            None => Signal::TERM,
+            None => option.unwrap_or(Signal::TERM),
             Some(signal) => signal
                 .parse()
                 .map_err(|error: String| format!("invalid signal `{signal}`: {error}"))?,
@@ -161,6 +175,7 @@ mod tests {
             let kill = Kill {
                 container: container.to_owned(),
                 signal: signal.map(str::to_owned),
+                option: None,
             };
             kill.read()
                 .map(|(target, signal)| (target.to_string(), signal.0))

@@ -2,14 +2,14 @@
 
 use clap::Args;
 use clap_complete::ArgValueCompleter;
-use northstar_api::{Request, Response};
+use northstar_api::Request;
 
 use crate::{
     complete,
     failure::Failure,
     resolve::{Purpose, Target, resolve},
-    session::{Session, unexpected},
-    verbs::done_all,
+    session::Session,
+    verbs::work_on_all,
 };
 
 /// Mount containers without starting them.
@@ -27,9 +27,7 @@ pub struct Mount {
 impl Mount {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
         let containers = resolve(session, &self.containers, Purpose::Mount).await?;
-        match session.work(Request::Mount { containers }).await? {
-            Response::Mount(results) => done_all(session, results, "mounted"),
-            other => Err(unexpected(other)),
-        }
+        let request = |containers| Request::Mount { containers };
+        work_on_all(session, &containers, request, "mounted").await
     }
 }

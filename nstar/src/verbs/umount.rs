@@ -2,14 +2,14 @@
 
 use clap::Args;
 use clap_complete::ArgValueCompleter;
-use northstar_api::{Request, Response};
+use northstar_api::Request;
 
 use crate::{
     complete,
     failure::Failure,
     resolve::{Purpose, Target, resolve},
-    session::{Session, unexpected},
-    verbs::done_all,
+    session::Session,
+    verbs::work_on_all,
 };
 
 /// Unmount containers.
@@ -28,9 +28,7 @@ pub struct Umount {
 impl Umount {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
         let containers = resolve(session, &self.containers, Purpose::Umount).await?;
-        match session.work(Request::Umount { containers }).await? {
-            Response::Umount(results) => done_all(session, results, "unmounted"),
-            other => Err(unexpected(other)),
-        }
+        let request = |containers| Request::Umount { containers };
+        work_on_all(session, &containers, request, "unmounted").await
     }
 }

@@ -81,7 +81,14 @@ async fn uninstall(session: &Session, container: Container, wipe: bool) -> Resul
     let request = Request::Uninstall { container, wipe };
     match session.work(request).await? {
         Response::Uninstall(result) => {
-            let container = done(result)?;
+            let container = match done(result) {
+                // Whether it is mounted does not matter here.
+                Err(Failure::Refused(refusal)) if refusal.is_about_itself() => {
+                    let container = refusal.target;
+                    return Err(Failure::InUse { container });
+                }
+                done => done?,
+            };
             session.tell(&format!("uninstalled {container}"))
         }
         other => Err(unexpected(other)),

@@ -78,7 +78,7 @@ fn a_container_in_use_is_named_with_its_user() {
     let itself = r#"{"umount":[{"ok":{"container":$C}},{"error":{"container":$D,"error":{"umount_busy":{"container":$D}}}}]}"#;
     assert_eq!(
         refused_umount(itself, 8),
-        "nstar: a:0.0.2 is running or not mounted\nhint: `nstar stop a:0.0.2` if it runs\n"
+        "nstar: a:0.0.2 is running or not mounted\nhint: `nstar list` shows what it does; `nstar stop a:0.0.2` if it runs\n"
     );
 }
 

@@ -13,6 +13,8 @@ mod hostile;
 #[cfg(test)]
 mod jobs;
 #[cfg(test)]
+mod operator;
+#[cfg(test)]
 mod repositories;
 #[cfg(test)]
 mod seccomp;
