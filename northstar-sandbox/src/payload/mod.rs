@@ -7,11 +7,10 @@
 pub(crate) mod capabilities;
 mod exec;
 mod gate;
-mod handles;
 mod identity;
 mod limits;
 mod outcome;
-mod tracing;
+mod refused;
 
 use std::convert::Infallible;
 use std::ffi::CString;
@@ -66,14 +65,10 @@ impl Payload {
             program.iter().map(instruction).collect()
         });
         Ok(Payload {
-            filters: [
-                tracing::filter(plan.capabilities),
-                handles::filter(plan.capabilities),
-            ]
-            .into_iter()
-            .flatten()
-            .chain(filters)
-            .collect(),
+            filters: refused::filter(plan.capabilities)
+                .into_iter()
+                .chain(filters)
+                .collect(),
             program: Program::new(path, argv, environment),
             plan,
             descriptors,
