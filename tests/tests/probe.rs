@@ -172,9 +172,20 @@ fn normalised(output: &str) -> Document {
         .map(|(check, value)| {
             let value = value.as_str().expect("observations are strings").to_owned();
             let value = in_words(&check, value);
-            (check, value)
+            (of_any_processor(check), value)
         })
         .collect()
+}
+
+/// What hides an entry of each processor is one check, however many processors there are.
+fn of_any_processor(check: String) -> String {
+    let number = check
+        .strip_prefix("mount./sys/devices/system/cpu/cpu")
+        .and_then(|rest| rest.strip_suffix("/thermal_throttle"));
+    if number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit())) {
+        return "mount./sys/devices/system/cpu/*/thermal_throttle".to_owned();
+    }
+    check
 }
 
 fn in_words(check: &str, value: String) -> String {

@@ -1,10 +1,12 @@
 //! Runs in init, after fork. Entries of procfs and sysfs that tell about or act on the host are
 //! covered by something empty from the stage. Neither side comes from the image.
 
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::mounts::Builder;
@@ -22,12 +24,19 @@ impl Builder<'_> {
         masked: &[PathBuf],
         target: &Path,
     ) -> Result<(), StepError> {
-        for path in masked {
-            let detail = target.join(path);
-            match self.mask_one(filesystem, path) {
+        for pattern in masked {
+            let detail = |path: &Path| target.join(path).display().to_string();
+            let paths = match expand(filesystem, pattern) {
                 // Not every kernel has every entry.
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(error) => return Err(error).at_detail(Step::Mask, detail.display()),
+                Err(Errno::NOENT) => continue,
+                paths => paths.at_detail(Step::Mask, detail(pattern))?,
+            };
+            for path in paths {
+                match self.mask_one(filesystem, &path) {
+                    // The same, and not every name has it below.
+                    Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => {}
+                    Err(error) => return Err(error).at_detail(Step::Mask, detail(&path)),
+                }
             }
         }
         Ok(())
@@ -60,4 +69,28 @@ impl Builder<'_> {
         };
         self.attach(&cover, &entry, flags, false)
     }
+}
+
+/// The paths that a pattern stands for: itself, or with each of the names there are in place of its
+/// `*`.
+fn expand(filesystem: &OwnedFd, pattern: &Path) -> Result<Vec<PathBuf>, Errno> {
+    let mut components = pattern.components();
+    let star = OsStr::new("*");
+    let Some(at) = components.position(|component| component.as_os_str() == star) else {
+        return Ok(vec![pattern.to_owned()]);
+    };
+    let before = pattern.components().take(at).collect::<PathBuf>();
+    let after = components.as_path();
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = rustix::fs::openat2(filesystem, &before, flags, Mode::empty(), resolve)?;
+    let mut paths = Vec::new();
+    for entry in Dir::new(directory)? {
+        let entry = entry?;
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if name != "." && name != ".." {
+            paths.push(before.join(name).join(after));
+        }
+    }
+    Ok(paths)
 }

@@ -26,7 +26,13 @@ pub const MASKED_PROC: &[&str] = &[
 ];
 
 /// Entries of a sysfs that tell about or act on the host, hidden where they exist.
-pub const MASKED_SYS: &[&str] = &["devices/virtual/powercap", "firmware"];
+pub const MASKED_SYS: &[&str] = &[
+    // How often and how long each processor was too hot: what others make it do, for everybody to
+    // watch.
+    "devices/system/cpu/*/thermal_throttle",
+    "devices/virtual/powercap",
+    "firmware",
+];
 
 /// Per-mount flags: what is asked for is what is in force, nothing more and nothing less.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -62,12 +68,13 @@ pub enum MountKind {
     Attach(DescriptorIndex),
     /// A procfs of the container's pid namespace.
     Proc {
-        /// Entries hidden behind something empty, relative to the procfs.
+        /// Entries hidden behind something empty, relative to the procfs. One `*` in place of a
+        /// name stands for all names there are.
         masked: Vec<PathBuf>,
     },
     /// A sysfs of the container's network namespace.
     Sysfs {
-        /// Entries hidden behind something empty, relative to the sysfs.
+        /// Entries hidden behind something empty, relative to the sysfs, as those of a procfs.
         masked: Vec<PathBuf>,
     },
     /// A new, empty tmpfs.

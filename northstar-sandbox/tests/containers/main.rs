@@ -94,6 +94,7 @@ tests! {
         dev_is_our_own
         proc_is_masked_and_read_only
         sysfs_is_masked_and_read_only
+        mask_can_be_for_every_name
         tmpfs_is_as_planned
         mount_points_are_created_in_fresh_file_systems_only
         fresh_file_system_ends_at_what_is_attached_inside

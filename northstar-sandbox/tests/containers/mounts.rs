@@ -283,6 +283,9 @@ pub fn sysfs_is_masked_and_read_only(world: &World) {
     arm.mounts.push(planned("/sys", MountKind::sysfs(), flags));
     let mut plan = shell(
         "ls /sys/class/net; ls /sys/firmware | wc -l;
+         for cpu in /sys/devices/system/cpu/cpu[0-9]*; do
+             [ -z \"$(ls $cpu/thermal_throttle 2>/dev/null)\" ] || echo heat
+         done;
          (echo 1 >/sys/kernel/profiling) 2>/dev/null || echo read-only",
     );
     plan.capabilities = capabilities(&["CAP_DAC_OVERRIDE"]);
@@ -293,6 +296,39 @@ pub fn sysfs_is_masked_and_read_only(world: &World) {
         "{output}"
     );
     assert!(!lines.contains(&"eth0"), "{output}");
+    assert!(!lines.contains(&"heat"), "{output}");
+}
+
+/// What each processor has is hidden for each of them.
+pub fn mask_can_be_for_every_name(world: &World) {
+    let flags = MountFlags {
+        noexec: true,
+        ..READ_ONLY
+    };
+    let processors = std::fs::read_dir("/sys/devices/system/cpu").unwrap();
+    let processors = processors
+        .map(|entry| entry.unwrap().path().join("topology/core_id"))
+        .filter(|id| id.exists())
+        .count();
+    assert!(processors > 0);
+    let hidden = |masked: &[&str]| {
+        let mut arm = world.arm_plan();
+        let masked = masked.iter().map(Into::into).collect();
+        let sysfs = MountKind::Sysfs { masked };
+        arm.mounts.push(planned("/sys", sysfs, flags));
+        let plan = shell("ls /sys/devices/system/cpu/cpu*/topology/core_id 2>/dev/null | wc -l");
+        let seen = world.run_in(&arm, &[], &plan).unwrap().expect_success();
+        processors - seen.trim().parse::<usize>().unwrap()
+    };
+    assert_eq!(hidden(&["devices/system/cpu/*/topology"]), processors);
+    assert_eq!(hidden(&["devices/system/cpu/cpu0/topology"]), 1);
+    // What there is not is no error, whichever part it is.
+    let absent = [
+        "nothing/*/topology",
+        "devices/system/cpu/*/nothing",
+        "devices/system/cpu/online/nothing",
+    ];
+    assert_eq!(hidden(&absent), 0);
 }
 
 pub fn tmpfs_is_as_planned(world: &World) {

@@ -65,6 +65,10 @@ pub fn probe(findings: &mut Findings) -> io::Result<()> {
     for path in HIDDEN {
         findings.note(format!("hidden.{path}"), content(path));
     }
+    findings.note(
+        "hidden./sys/devices/system/cpu/*/thermal_throttle",
+        of_every_processor("thermal_throttle"),
+    );
     for path in SWITCHES {
         // Opening is enough, and a success would change nothing.
         let opened = OpenOptions::new().write(true).open(path);
@@ -94,6 +98,26 @@ fn content(path: &str) -> String {
         Ok(_) => "content".to_owned(),
         Err(error) => super::name(&error),
     }
+}
+
+/// The same of an entry that each processor has: the one that tells the most.
+fn of_every_processor(name: &str) -> String {
+    let entries = match fs::read_dir("/sys/devices/system/cpu") {
+        Ok(entries) => entries,
+        Err(error) => return super::name(&error),
+    };
+    let contents: Vec<String> = entries
+        .filter_map(Result::ok)
+        .filter(|entry| entry.path().join("topology").is_dir())
+        .map(|entry| content(&entry.path().join(name).display().to_string()))
+        .collect();
+    let told = ["directory", "content", "empty directory", "empty file"];
+    told.into_iter()
+        .find(|told| contents.iter().any(|content| content == told))
+        .map_or_else(
+            || contents.first().cloned().unwrap_or_default(),
+            str::to_owned,
+        )
 }
 
 /// Addresses of the kernel are shown as zeros to those who must not know them.
