@@ -6,7 +6,6 @@ alarm
 arch_prctl
 bind
 brk
-cachestat
 capget
 capset
 chdir
@@ -124,8 +123,6 @@ llistxattr
 lremovexattr
 lseek
 lsetxattr
-lsm_get_self_attr
-lsm_list_modules
 lstat
 madvise
 map_shadow_stack
@@ -271,7 +268,10 @@ signalfd
 signalfd4
 socket 0==1
 socket 0==10
-socket 0==16
+socket 0==16, 2==0
+socket 0==16, 2==15
+socket 0==16, 2==16
+socket 0==16, 2==4
 socket 0==2
 socketpair 0==1
 splice
@@ -302,12 +302,10 @@ umask
 uname
 unlink
 unlinkat
-unshare 0&2114060416==0
 utime
 utimensat
 utimes
 vfork
-vmsplice
 wait4
 waitid
 write
