@@ -72,6 +72,9 @@ fn what_is_no_message_is_malformed() {
         "{\"request\":{\"inspect\":{\"container\":\"a\"}}}",
         "{\"request\":{\"install\":{\"repository\":\"r\",\"size\":-1}}}",
         "{\"request\":\"list\"} {\"request\":\"list\"}",
+        "{\"request\":\"list\",\"more\":1}",
+        "{\"more\":1,\"request\":\"list\"}",
+        "{\"id\":1,\"request\":\"list\"}",
         "{\"request\":\"li\u{fffd}st\"}",
     ] {
         let error = decode(line.as_bytes()).unwrap_err();

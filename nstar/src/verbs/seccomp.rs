@@ -39,6 +39,9 @@ pub struct Seccomp {
     /// Start from a profile, and print only what it lacks.
     #[arg(short, long, value_enum, value_name = "PROFILE")]
     profile: Option<Profile>,
+    /// A list of its own, as scripts written for 0.9.x ask for it; that is what there is without --profile.
+    #[arg(long, hide = true, conflicts_with = "profile")]
+    no_default_profile: bool,
     /// Allow a call only with the recorded values of an argument, as socket:0 or ioctl:1; may be given for
     /// several calls.
     #[arg(short, long = "args", value_name = "CALL:INDEX", value_parser = wanted)]

@@ -85,6 +85,24 @@ fn every_way_to_record_gives_the_same_list() {
 }
 
 #[test]
+fn the_option_of_0_9_x_asks_for_a_list_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.strace");
+    std::fs::write(&path, "getpid() = 1\n").unwrap();
+    let learned = |words: &[&str]| {
+        let output = nstar(words, std::slice::from_ref(&path));
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        stdout(&output).to_owned()
+    };
+    let own = learned(&["--no-default-profile"]);
+    assert!(own.contains("getpid") && !own.contains("profile:"), "{own}");
+    assert_eq!(learned(&[]), own);
+    let both = ["--no-default-profile", "--profile", "default"];
+    let output = nstar(&both, std::slice::from_ref(&path));
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+}
+
+#[test]
 fn what_cannot_be_learned_from_says_where_and_what_to_do() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.strace");

@@ -12,12 +12,14 @@ async fn whatever_a_client_sends_only_its_own_connection_ends() {
     let server = setup.start().await;
     let mut good = server.unix().await.connect().await;
     let deep = format!("{{\"request\":{}", "[".repeat(4000));
-    let lines: [&[u8]; 12] = [
+    let lines: [&[u8]; 14] = [
         b"\n",
         b"null\n",
         b"{}\n",
         b"\xff\xfe\n",
         b"{\"request\":\"dance\"}\n",
+        b"{\"request\":\"list\",\"more\":1}\n",
+        b"{\"id\":1,\"request\":\"list\"}\n",
         b"{\"request\":{\"kill\":{\"container\":\"../..:1.0.0\",\"signal\":9}}}\n",
         b"{\"request\":{\"kill\":{\"container\":\"app:1.0.0\",\"signal\":99999999999}}}\n",
         b"{\"request\":{\"install\":{\"repository\":\"default\",\"size\":-1}}}\n",
