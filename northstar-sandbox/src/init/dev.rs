@@ -8,7 +8,7 @@ use rustix::fs::{AtFlags, FileType, Gid, Mode, Uid};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 
-use super::mounts::detached;
+use super::mounts::{detached, inodes};
 use super::user::{UserNamespace, outside};
 use crate::plan::MountFlags;
 
@@ -39,18 +39,26 @@ const DIRECTORIES: &[&str] = &["pts", "shm"];
 const TTY: u32 = 5;
 
 /// Most bytes in `/dev` itself; its content is inodes.
-const SIZE: &str = "64k";
+const SIZE: u64 = 64 << 10;
 
 /// Most bytes in `/dev/shm`.
-const SHM_SIZE: &str = "64m";
+const SHM_SIZE: u64 = 64 << 20;
+
+/// Most pseudo terminals at a time. All containers together have what `kernel.pty.max` leaves them.
+const TERMINALS: &str = "256";
 
 /// Creates the tmpfs with everything that is in it, mounted nowhere yet.
 pub(super) fn create(user: Option<&UserNamespace>) -> Result<OwnedFd, Errno> {
     let owner = outside(user, 0)?;
-    let id = owner.to_string();
+    let (id, size, inodes) = (
+        owner.to_string(),
+        SIZE.to_string(),
+        inodes(SIZE).to_string(),
+    );
     let options = [
         ("mode", "0755"),
-        ("size", SIZE),
+        ("size", size.as_str()),
+        ("nr_inodes", inodes.as_str()),
         ("uid", id.as_str()),
         ("gid", id.as_str()),
     ];
@@ -77,10 +85,13 @@ pub(super) fn mounts(
         ("ptmxmode", "0666"),
         ("mode", "0620"),
         ("gid", tty.as_str()),
+        ("max", TERMINALS),
     ];
+    let (size, inodes) = (SHM_SIZE.to_string(), inodes(SHM_SIZE).to_string());
     let shm = [
         ("mode", "1777"),
-        ("size", SHM_SIZE),
+        ("size", size.as_str()),
+        ("nr_inodes", inodes.as_str()),
         ("uid", owner.as_str()),
         ("gid", owner.as_str()),
     ];

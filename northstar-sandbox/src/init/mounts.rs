@@ -104,6 +104,20 @@ pub(super) fn detached(
     rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
+/// Most files in a tmpfs of `size` bytes. The kernel's default is a part of the machine's memory,
+/// and what is no content, a file without any for instance, takes about 1 KiB of it and nothing of
+/// the size.
+pub(super) fn inodes(size: u64) -> u64 {
+    const BYTES_PER_FILE: u64 = 1024;
+    /// For small ones with many mount points.
+    const AT_LEAST: u64 = 1024;
+    /// More than any memory holds, and less than what the kernel refuses.
+    const AT_MOST: u64 = 1 << 40;
+    (size / BYTES_PER_FILE)
+        .saturating_add(AT_LEAST)
+        .min(AT_MOST)
+}
+
 /// A file system that init made for this container and that is still empty but for what init put
 /// there: the only place where a missing mount point is created.
 struct Fresh {
@@ -231,6 +245,7 @@ impl<'a> Builder<'a> {
                 let (uid, gid) = (outside(self.user, *uid)?, outside(self.user, *gid)?);
                 let options = [
                     ("size", size.to_string()),
+                    ("nr_inodes", inodes(*size).to_string()),
                     ("mode", format!("{mode:o}")),
                     ("uid", uid.to_string()),
                     ("gid", gid.to_string()),

@@ -96,6 +96,8 @@ tests! {
         sysfs_is_masked_and_read_only
         mask_can_be_for_every_name
         tmpfs_is_as_planned
+        files_without_content_are_limited
+        terminals_are_limited
         mount_points_are_created_in_fresh_file_systems_only
         fresh_file_system_ends_at_what_is_attached_inside
         recursive_bind_brings_submounts_under_its_flags

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::Command;
 
-use northstar_sandbox::plan::{DescriptorIndex, MountFlags, MountKind};
+use northstar_sandbox::plan::{DescriptorIndex, MountFlags, MountKind, Rlimit, RlimitKind};
 use northstar_sandbox::{Step, StepError};
 
 use crate::support::*;
@@ -346,6 +346,38 @@ pub fn tmpfs_is_as_planned(world: &World) {
     );
     let output = world.run_in(&arm, &[], &plan).unwrap().expect_success();
     assert_eq!(output, format!("750 {UID} {GID}\n1777 0 0\n0\nfull\n"));
+}
+
+/// Files without content take memory, too, and nothing of the size: 1 KiB each is what they may take.
+pub fn files_without_content_are_limited(world: &World) {
+    let mut arm = world.arm_plan();
+    let kind = MountKind::Tmpfs {
+        size: 64 << 10,
+        mode: 0o1777,
+        uid: 0,
+        gid: 0,
+    };
+    arm.mounts.push(planned("/data", kind, CLOSED));
+    for (directory, most) in [("/data", 64 + 1024), ("/dev/shm", 64 * 1024 + 1024)] {
+        let plan = program(&["/bin/probe", "fill", directory]);
+        let output = world.run_in(&arm, &[], &plan).unwrap().expect_success();
+        let (made, error) = output.trim().split_once(' ').unwrap();
+        assert_eq!(error, "ENOSPC", "{directory}");
+        let made = made.parse::<u64>().unwrap();
+        // The directory is one itself.
+        assert!(made < most && made > most - 10, "{directory}: {made}");
+    }
+}
+
+/// A container leaves the others some of the machine's terminals.
+pub fn terminals_are_limited(world: &World) {
+    let mut plan = program(&["/bin/probe", "terminals"]);
+    plan.rlimits = vec![Rlimit {
+        kind: RlimitKind::Nofile,
+        soft: Some(1000),
+        hard: Some(1000),
+    }];
+    assert_eq!(world.run(&plan).unwrap().expect_success(), "256 ENOSPC\n");
 }
 
 pub fn mount_points_are_created_in_fresh_file_systems_only(world: &World) {

@@ -53,6 +53,32 @@ static int signals(void)
     return 0;
 }
 
+/* Files without any content, until there can be no more. */
+static int fill(const char *directory)
+{
+    int made = 0;
+    for (; made < 1000000; made++) {
+        char name[300];
+        snprintf(name, sizeof name, "%s/%d", directory, made);
+        int fd = open(name, O_CREAT | O_EXCL | O_WRONLY, 0600);
+        if (fd < 0)
+            break;
+        close(fd);
+    }
+    printf("%d %s\n", made, strerrorname_np(errno));
+    return 0;
+}
+
+/* Pseudo terminals, until there can be no more. */
+static int terminals(void)
+{
+    int made = 0;
+    while (made < 10000 && open("/dev/ptmx", O_RDWR | O_NOCTTY) >= 0)
+        made++;
+    printf("%d %s\n", made, strerrorname_np(errno));
+    return 0;
+}
+
 /* What process 1 looks like at the first moment this program has. */
 static int init(void)
 {
@@ -224,6 +250,10 @@ int main(int argc, char **argv)
         return signals();
     if (strcmp(word, "steal") == 0)
         return steal();
+    if (strcmp(word, "fill") == 0 && argc > 2)
+        return fill(argv[2]);
+    if (strcmp(word, "terminals") == 0)
+        return terminals();
     if (strcmp(word, "init") == 0)
         return init();
     if (strcmp(word, "open") == 0 && argc > 2) {
