@@ -48,6 +48,7 @@ pub fn make(hierarchy: &Hierarchy, path: &Path, plan: &CgroupPlan) -> Result<Cgr
         controllers: BTreeSet::new(),
         v1: BTreeMap::new(),
         off: Vec::new(),
+        realtime: plan.realtime,
         holds: Vec::new(),
     };
     group.make_v1(hierarchy, &v1_roots(hierarchy, plan))?;
@@ -130,9 +131,12 @@ impl Cgroup {
         let in_force = |controller: Controller| {
             self.v1.contains_key(&controller) || self.controllers.contains(&controller)
         };
-        self.off = [Controller::Cpu, Controller::Pids, Controller::Devices]
+        let defaults = [Controller::Cpu, Controller::Pids, Controller::Devices];
+        // Who asks for realtime does not want a group that forbids it.
+        let wanted = |controller: &Controller| *controller != Controller::Cpu || !self.realtime;
+        self.off = defaults
             .into_iter()
-            .filter(|controller| !in_force(*controller))
+            .filter(|controller| wanted(controller) && !in_force(*controller))
             .collect();
     }
 

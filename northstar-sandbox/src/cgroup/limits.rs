@@ -129,10 +129,26 @@ pub(super) fn same_list(expected: &str, found: &str) -> bool {
     }
 }
 
+/// Refuses a list that the kernel takes and that names nothing: version 1 would let no process in,
+/// version 2 would take it for no limit at all.
+pub(super) fn names_some(limit: &'static str, list: Option<&str>) -> Result<(), CgroupError> {
+    match list {
+        Some(list) if expand(list).is_some_and(|ranges| ranges.is_empty()) => {
+            Err(CgroupError::Limit {
+                limit,
+                value: list.to_owned(),
+                reason: "names none",
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The ranges of a list, sorted and joined.
 fn expand(list: &str) -> Option<Vec<(u32, u32)>> {
     let mut ranges: Vec<(u32, u32)> = Vec::new();
-    for part in list.trim().split(',').filter(|part| !part.is_empty()) {
+    let parts = list.split(',').map(str::trim);
+    for part in parts.filter(|part| !part.is_empty()) {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
         ranges.push((first, last));
@@ -166,6 +182,21 @@ mod tests {
         ] {
             assert_eq!(same_list(left, right), same, "{left:?} {right:?}");
         }
+    }
+
+    #[test]
+    fn a_list_that_names_nothing_is_refused() {
+        for (list, refused) in [("", true), (",", true), (" , , ", true), ("0", false)] {
+            match names_some("cpus", Some(list)) {
+                Err(CgroupError::Limit {
+                    limit: "cpus",
+                    value,
+                    ..
+                }) if refused => assert_eq!(value, list),
+                result => result.unwrap(),
+            }
+        }
+        names_some("mems", None).unwrap();
     }
 
     #[test]

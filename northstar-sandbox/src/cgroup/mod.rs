@@ -72,6 +72,8 @@ pub struct Cgroup {
     v1: BTreeMap<Controller, PathBuf>,
     /// Controllers whose defaults could not be applied.
     off: Vec<Controller>,
+    /// Realtime policies are to stay possible.
+    realtime: bool,
     /// The group's directories and those above that were missing, the outermost
     /// first in each hierarchy.
     holds: Vec<Hold>,

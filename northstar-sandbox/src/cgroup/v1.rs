@@ -1,6 +1,6 @@
 //! Limits on version 1: one directory per controller.
 
-use super::limits::{attributes, same_list};
+use super::limits::{attributes, names_some, same_list};
 use super::plan::{CgroupPlan, CpuPlan, DEFAULT_PIDS_MAX, IoPlan, MemoryPlan, Throttle};
 use super::{CgroupError, Controller, devices, file, realtime};
 use cgroups_rs::fs::MaxValue;
@@ -72,7 +72,10 @@ fn memory(directory: &Path, plan: &MemoryPlan) -> Result<(), CgroupError> {
         ),
     ];
     for (name, limit, setter) in limits {
-        let Some(limit) = limit else { continue };
+        // Every negative value means unlimited; the kernel takes -1 alone.
+        let Some(limit) = limit.map(|limit| limit.max(-1)) else {
+            continue;
+        };
         file::set(
             directory,
             name,
@@ -81,7 +84,7 @@ fn memory(directory: &Path, plan: &MemoryPlan) -> Result<(), CgroupError> {
             file::is_bytes(limit),
         )?;
     }
-    if let Some(limit) = plan.kernel_limit {
+    if let Some(limit) = plan.kernel_limit.map(|limit| limit.max(-1)) {
         // Directly, as the crate takes the kernel's "not supported" for success.
         let name = "memory.kmem.limit_in_bytes";
         file::write_and_verify(directory, name, &limit.to_string(), file::is_bytes(limit))?;
@@ -169,6 +172,8 @@ fn cpu(directory: &Path, root: &Path, plan: &CpuPlan) -> Result<(), CgroupError>
 
 fn cpuset(directory: &Path, plan: &CpuPlan) -> Result<(), CgroupError> {
     let controller = CpuSetController::new(directory.to_owned(), directory.to_owned(), false);
+    names_some("cpus", plan.cpus.as_deref())?;
+    names_some("mems", plan.mems.as_deref())?;
     if let Some(cpus) = &plan.cpus {
         let set = || controller.set_cpus(cpus);
         file::set(directory, "cpuset.cpus", cpus, set, |found| {

@@ -1,7 +1,7 @@
 //! Limits on version 2: one directory, controllers enabled from the root down.
 
 use super::lifecycle::own_processes;
-use super::limits::{attributes, same_list};
+use super::limits::{attributes, names_some, same_list};
 use super::path::GroupPath;
 use super::plan::{CgroupPlan, CpuPlan, DEFAULT_PIDS_MAX, MemoryPlan, cpu_weight};
 use super::v1::{pids, select};
@@ -246,6 +246,8 @@ fn quota(directory: &Path, controller: &CpuController, plan: &CpuPlan) -> Result
 
 fn cpuset(directory: &Path, plan: &CpuPlan) -> Result<(), CgroupError> {
     let controller = CpuSetController::new(directory.to_owned(), directory.to_owned(), true);
+    names_some("cpus", plan.cpus.as_deref())?;
+    names_some("mems", plan.mems.as_deref())?;
     if let Some(cpus) = &plan.cpus {
         let set = || controller.set_cpus(cpus);
         file::set(directory, "cpuset.cpus", cpus, set, |found| {

@@ -82,6 +82,14 @@ fn set_weight(directory: &Path, device: &str, weight: u16) -> Result<(), CgroupE
         )?;
     }
     if !bfq || file::exists(directory, "io.weight") {
+        if !(10..=1_000).contains(&weight) {
+            // There is nothing it could become.
+            return Err(CgroupError::Limit {
+                limit: "weight",
+                value: weight.to_string(),
+                reason: "not between 10 and 1000",
+            });
+        }
         let value = format!("{device} {}", io_weight(weight));
         file::write_and_verify(
             directory,
@@ -114,6 +122,40 @@ fn has_device_value(expected: &str, found: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cgroup::DeviceWeight;
+
+    #[test]
+    fn weight_that_cannot_be_translated_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("io.weight");
+        for (weight, allowed) in [(9, false), (10, true), (1_000, true), (1_001, false)] {
+            let one = DeviceWeight {
+                major: 8,
+                minor: 0,
+                weight: Some(weight),
+                leaf_weight: None,
+            };
+            let all = IoPlan {
+                weight: Some(weight),
+                ..IoPlan::default()
+            };
+            let device = IoPlan {
+                device_weights: vec![one],
+                ..IoPlan::default()
+            };
+            for plan in [all, device] {
+                std::fs::write(&file, "").unwrap();
+                match apply(directory.path(), &plan) {
+                    Err(CgroupError::Limit {
+                        limit: "weight",
+                        value,
+                        ..
+                    }) if !allowed => assert_eq!(value, weight.to_string()),
+                    result => result.unwrap(),
+                }
+            }
+        }
+    }
 
     #[test]
     fn device_values_are_found_in_their_line() {

@@ -134,8 +134,7 @@ fn realtime_stays_possible_where_it_is_asked_for() {
             };
             let group = group(&hierarchy, &top, &plan);
             let grouped = !(realtime && forbids);
-            let off: &[Controller] = if grouped { &[] } else { &[Controller::Cpu] };
-            assert_eq!(group.off(), off, "{realtime}");
+            assert_eq!(group.off(), [], "{realtime}");
             let mut shell = Shell::new("chrt --fifo 1 true");
             group.add(shell.pid()).unwrap();
             assert_eq!(is_in_cpu_group(&shell, &top), grouped, "{realtime}");
@@ -146,6 +145,33 @@ fn realtime_stays_possible_where_it_is_asked_for() {
         }
         top.remove().unwrap();
     }
+}
+
+#[test]
+fn every_negative_limit_is_none() {
+    let hierarchy = v1();
+    let top = top(&hierarchy, "unlimited");
+    for negative in [-1, -5, i64::MIN] {
+        let plan = CgroupPlan {
+            memory: MemoryPlan {
+                hard_limit: Some(negative),
+                soft_limit: Some(negative),
+                swap_limit: Some(negative),
+                kernel_tcp_limit: Some(negative),
+                ..MemoryPlan::default()
+            },
+            cpu: CpuPlan {
+                quota: Some(negative),
+                ..CpuPlan::default()
+            },
+            ..CgroupPlan::default()
+        };
+        let group = group(&hierarchy, &top, &plan);
+        assert_eq!(group.statistics().unwrap().memory.unwrap().max, None);
+        assert_eq!(content("cpu", &top, "cpu.cfs_quota_us"), "-1");
+        group.destroy().unwrap();
+    }
+    top.remove().unwrap();
 }
 
 #[test]

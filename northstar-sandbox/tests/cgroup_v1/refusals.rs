@@ -84,6 +84,32 @@ fn limits_the_kernel_refuses_leave_nothing_behind() {
             "100",
         ),
     ];
+    let (major, minor) = block_device();
+    let throttle = |device: (u64, u64), rate| CgroupPlan {
+        io: IoPlan {
+            read_bps: vec![Throttle {
+                major: device.0,
+                minor: device.1,
+                rate,
+            }],
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    let nothing = format!("{major}:{minor} 0");
+    let cases = cases.into_iter().chain([
+        // The kernel takes it for no limit.
+        (
+            throttle((major, minor), 0),
+            "blkio.throttle.read_bps_device",
+            nothing.as_str(),
+        ),
+        (
+            throttle((4_000, 1), 5),
+            "blkio.throttle.read_bps_device",
+            "4000:1 5",
+        ),
+    ]);
     for (plan, name, expected) in cases {
         match create(&hierarchy, &top.path().join("container"), &plan) {
             Err(
@@ -196,4 +222,28 @@ fn a_group_inside_that_of_a_container_is_refused() {
         other => panic!("{other:?}"),
     }
     end(outer, top);
+}
+
+#[test]
+fn a_list_of_no_processors_is_refused() {
+    for (name, hierarchy) in [("none-v1", v1()), ("none-hybrid", hybrid())] {
+        let top = top(&hierarchy, name);
+        let list = Some(" , ".to_owned());
+        for (limit, cpus, mems) in [("cpus", list.clone(), None), ("mems", None, list)] {
+            let cpu = CpuPlan {
+                cpus,
+                mems,
+                ..CpuPlan::default()
+            };
+            let plan = CgroupPlan {
+                cpu,
+                ..CgroupPlan::default()
+            };
+            match create(&hierarchy, &top.path().join("container"), &plan) {
+                Err(CgroupError::Limit { limit: found, .. }) => assert_eq!(found, limit),
+                other => panic!("{other:?}"),
+            }
+        }
+        top.remove().unwrap();
+    }
 }
