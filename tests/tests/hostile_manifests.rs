@@ -167,6 +167,51 @@ const CASES: &[(&str, Refused)] = &[
         Install("mounts"),
     ),
     ("mounts: {/not/in/the/image: {type: proc}}", Start("mount")),
+    // Below a file, on a file, on something that is there already, on what hides something.
+    (
+        "mounts: {/test-container/x: {type: proc}}",
+        Start("/test-container/x"),
+    ),
+    (
+        "mounts: {/test-container: {type: persist}}",
+        Start("/test-container"),
+    ),
+    (
+        "mounts: {/test-container: {type: resource, name: message, version: '*', dir: /text}}",
+        Start("execve"),
+    ),
+    (
+        "mounts: {/proc: {type: resource, name: message, version: '*', dir: /text}}",
+        Start("/proc"),
+    ),
+    (
+        "mounts: {/proc: {type: resource, name: message, version: '*', dir: /no/such/dir}}",
+        Start("/no/such/dir"),
+    ),
+    (
+        "mounts: {/proc: {type: resource, name: message, version: '*', dir: /}, /proc/data: {type: persist}}",
+        Start("/proc/data"),
+    ),
+    (
+        "mounts: {/dev: {type: dev}, /dev/shm: {type: tmpfs, size: 1}}",
+        Start("/dev/shm"),
+    ),
+    (
+        "mounts: {/proc: {type: proc}, /proc/1: {type: tmpfs, size: 1}}",
+        Start("/proc/1"),
+    ),
+    (
+        "mounts: {/proc: {type: proc}, /proc/self/root: {type: tmpfs, size: 1}}",
+        Start("/proc/self/root"),
+    ),
+    (
+        "mounts: {/proc: {type: proc}, /proc/1/root/dev: {type: dev}}",
+        Start("/proc/1/root/dev"),
+    ),
+    (
+        "mounts: {/proc: {type: proc}, /proc/keys: {type: bind, host: /proc/keys}}",
+        Start("/proc/keys"),
+    ),
     // Namespaces.
     (
         "network: !namespace ../../proc/1/ns/net",
@@ -214,6 +259,90 @@ const CASES: &[(&str, Refused)] = &[
     ("sched: {policy: !other {nice: 99}}", Install("sched")),
     ("sched: {policy: realtime}", Install("sched")),
     ("sched: {policy: deadline}", Start("deadline")),
+    (
+        "sched: {policy: !deadline {runtime: 3000000, deadline: 2000000, period: 2000000}}",
+        Install("sched"),
+    ),
+    (
+        "sched: {policy: !deadline {runtime: 1000, deadline: 2000000, period: 2000000}}",
+        Install("sched"),
+    ),
+    (
+        "sched: {policy: !deadline {runtime: 1024, deadline: 1025, period: 1026}}",
+        Start("scheduler"),
+    ),
+    (
+        "sched: {policy: !deadline {runtime: 9223372036854775807, deadline: 9223372036854775807, period: 9223372036854775807}}",
+        Start("scheduler"),
+    ),
+    ("rlimits: {nproc: {soft: 0, hard: 0}}", Start("execve")),
+    (
+        "rlimits: {nice: {soft: 41, hard: 41}, nofile: {soft: 4294967296, hard: 4294967296}}",
+        Start("rlimit"),
+    ),
+    ("cgroups: {pids: {max: 1}}", Start("fork")),
+    ("cgroups: {cpu: {cpus: '4000'}}", Start("cpuset.cpus")),
+    (
+        "cgroups: {cpu: {cpus: '0-99999999999'}}",
+        Start("cpuset.cpus"),
+    ),
+    ("cgroups: {cpu: {cpus: ','}}", Start("names none")),
+    ("cgroups: {cpu: {mems: '63'}}", Start("cpuset.mems")),
+    ("cgroups: {cpu: {quota: 0}}", Start("quota")),
+    ("cgroups: {cpu: {quota: 1}}", Start("1")),
+    (
+        "cgroups: {cpu: {realtime_runtime: 999999999}}",
+        Start("cpu.rt_runtime_us"),
+    ),
+    (
+        "cgroups: {cpu: {attrs: {cgroup.procs: '1'}}}",
+        Start("cgroup.procs"),
+    ),
+    (
+        "cgroups: {cpu: {attrs: {cpu.no_such_file: '1'}}}",
+        Start("cpu.no_such_file"),
+    ),
+    (
+        "cgroups: {memory: {attrs: {cpu.shares: '2'}}}",
+        Start("cpu.shares"),
+    ),
+    ("cgroups: {memory: {memory_hard_limit: 0}}", Start("memory")),
+    (
+        "cgroups: {memory: {memory_hard_limit: 4096}}",
+        Start("memory"),
+    ),
+    (
+        "cgroups: {memory: {memory_hard_limit: 65536}}",
+        Start("memory"),
+    ),
+    (
+        "cgroups: {memory: {memory_hard_limit: 20000000, memory_swap_limit: 10000000}}",
+        Start("mem"),
+    ),
+    (
+        "cgroups: {blkio: {throttle_read_bps_device: [{major: 4000, minor: 1, rate: 5}]}}",
+        Start("4000:1"),
+    ),
+    (
+        "cgroups: {blkio: {throttle_write_iops_device: [{major: 18446744073709551615, minor: 1, rate: 5}]}}",
+        Start("18446744073709551615:1"),
+    ),
+    (
+        "cgroups: {blkio: {weight_device: [{major: 4000, minor: 1, weight: 100}]}}",
+        Start("4000:1 "),
+    ),
+    ("cgroups: {blkio: {weight: 10000}}", Start("weight")),
+    (
+        "cgroups: {devices: [{type: char, major: 4294967295, minor: 1, access: r}]}",
+        Start("4294967295:1"),
+    ),
+    (
+        "cgroups: {devices: [{type: char, major: 1, minor: 1048576, access: r}]}",
+        Start("1:1048576"),
+    ),
+    ("cgroups: {parent: memory.max}", Start("memory.max")),
+    ("cgroups: {parent: 'a b'}", Start("a b")),
+    ("cgroups: {parent: .hidden}", Start(".hidden")),
     ("cgroups: {parent: ../..}", Install("cgroups")),
     ("cgroups: {parent: /}", Install("cgroups")),
     ("cgroups: {parent: /escape}", Install("cgroups")),

@@ -44,7 +44,7 @@ pub(super) async fn arm(
 ) -> Result<Armed, Error> {
     let Planned {
         package,
-        skipped,
+        mut skipped,
         arm,
         exec,
         cgroup,
@@ -64,7 +64,7 @@ pub(super) async fn arm(
         };
         // Init makes device nodes while it is armed, and nothing of the package has run.
         match group.deny_devices(&cgroup) {
-            Ok(()) => Ok((init, tasks, memory)),
+            Ok(off) => Ok((init, tasks, memory, off)),
             Err(error) => Err(init.fail(error).await),
         }
     };
@@ -74,8 +74,10 @@ pub(super) async fn arm(
         () = cancel.cancelled() => Err(Error::Cancelled),
     };
     match result {
-        Ok((init, tasks, memory)) => {
+        Ok((init, tasks, memory, off)) => {
             guards.memory = memory;
+            let off = off.into_iter();
+            skipped.extend(off.map(|controller| format!("cgroup controller {controller}")));
             Ok(Armed {
                 package,
                 skipped,
@@ -88,6 +90,7 @@ pub(super) async fn arm(
         Err(first) => {
             // Write ends of the container's output are among them.
             drop(exec);
+            let first = guards.group.explain(first);
             guards.release(&package.container).await;
             Err(first)
         }

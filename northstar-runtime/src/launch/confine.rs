@@ -2,7 +2,10 @@
 
 use super::{Context, Error, plan::GroupPlan};
 use crate::supervisor::{MemoryEvents, Statistics};
-use northstar_sandbox::cgroup::{self, Cgroup, CgroupError, Entrance, MemoryMonitor};
+use northstar_sandbox::{
+    Step,
+    cgroup::{self, Cgroup, CgroupError, Controller, Entrance, MemoryMonitor},
+};
 use std::sync::{PoisonError, RwLock};
 
 /// The control group, shared with whoever reads its numbers. `None`: it is not there yet, or not any more.
@@ -39,14 +42,31 @@ impl Group {
         }
     }
 
-    /// The last limit: init has made its device nodes.
-    pub(super) fn deny_devices(&self, plan: &GroupPlan) -> Result<(), Error> {
+    /// The last limit: init has made its device nodes. Returns the controllers whose defaults are not in force.
+    pub(super) fn deny_devices(&self, plan: &GroupPlan) -> Result<Vec<Controller>, Error> {
         let mut place = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        match place.as_mut() {
-            Some(group) => group
-                .deny_devices(&plan.limits.devices)
-                .map_err(Error::Cgroup),
-            None => Ok(()),
+        let Some(group) = place.as_mut() else {
+            return Ok(Vec::new());
+        };
+        let denied = group.deny_devices(&plan.limits.devices);
+        denied.map_err(Error::Cgroup)?;
+        Ok(group.off().to_vec())
+    }
+
+    /// What made a start fail, if it was the limit on memory: a process that it kills says nothing.
+    pub(super) fn explain(&self, first: Error) -> Error {
+        let silent = match &first {
+            Error::InitDied { .. } | Error::Receive { .. } => true,
+            Error::Step(error) => error.step == Step::Execve && error.errno == nix::libc::EINTR,
+            _ => false,
+        };
+        let place = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let events = place.as_ref().map(Cgroup::memory_events);
+        match events {
+            Some(Ok(Some(events))) if silent && events.oom_kill > 0 => {
+                Error::Memory(Box::new(first))
+            }
+            _ => first,
         }
     }
 

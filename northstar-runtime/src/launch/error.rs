@@ -164,6 +164,9 @@ pub enum Error {
         /// What was waited for.
         phase: Phase,
     },
+    /// The limit on memory let init or the program be killed before the program ran.
+    #[error("the limit on memory (cgroups.memory) is below what a start takes")]
+    Memory(#[source] Box<Error>),
     /// A phase did not come to its end in time.
     #[error("{phase}: no answer within {limit:?}")]
     Timeout {

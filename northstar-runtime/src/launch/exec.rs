@@ -38,7 +38,7 @@ pub(super) async fn exec(
             guards,
         }),
         Err(first) => {
-            let first = init.fail(first).await;
+            let first = guards.group.explain(init.fail(first).await);
             guards.release(&package.container).await;
             Err(first)
         }

@@ -38,6 +38,9 @@ fn without_controllers_only_what_asks_for_them_does_not_start() {
     let mut console = daemon.console();
     assert_eq!(console.start(&plain), None);
     assert_eq!(console.exit_of(&plain), json!({"exit": {"code": 3}}));
+    // What nobody asked for is off, and the daemon says so.
+    let off = ["cpu", "pids", "devices"].map(|name| format!("cgroup controller {name}"));
+    assert_eq!(console.inspect(&plain)["skipped"], json!(off));
     for (name, container) in limited {
         assert_ne!(console.start(&container), None, "{name}");
         assert_eq!(
