@@ -9,6 +9,7 @@
 
 mod binary;
 mod cgroups;
+mod console;
 mod containers;
 mod end;
 mod harness;
