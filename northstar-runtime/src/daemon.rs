@@ -4,7 +4,7 @@
 //! consoles, repositories, and everything that they ask of the supervisor. The end goes the same way back.
 
 use crate::{
-    config::{Config, Missing},
+    config::{Config, ConfigError, Missing},
     console::{Console, ListenError, Listening, TokenKeyError},
     launch::{Context, Filters, Forker, Preparing, ids::IdRanges, persist},
     logs::writer,
@@ -64,6 +64,9 @@ pub enum RunError {
     /// The forker could not be started.
     #[error("forker")]
     Forker(#[source] SpawnError),
+    /// A file of a console over TLS is not usable.
+    #[error("configuration")]
+    Credentials(#[source] ConfigError),
     /// The runtime could not be started.
     #[error("runtime")]
     Runtime(#[source] io::Error),
@@ -96,7 +99,11 @@ pub fn run(config: &Config, namespace: MountNamespace) -> Result<(), RunError> {
         );
     }
     let (prepared, claimed) = startup::prepare(config, namespace)?;
-    let result = threads(config, prepared);
+    // Secrets come into memory only now that the forker is forked.
+    let result = match config.read_credentials() {
+        Ok(()) => threads(config, prepared),
+        Err(error) => Err(RunError::Credentials(error)),
+    };
     claimed.release();
     result
 }

@@ -50,10 +50,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let config = Config::load(&arguments.config)
-        .with_context(|| format!("configuration {}", arguments.config.display()))?;
+    let context = || format!("configuration {}", arguments.config.display());
+    let config = Config::load(&arguments.config).with_context(context)?;
     if arguments.check_config {
-        return Ok(());
+        return config.read_credentials().with_context(context);
     }
     let namespace = if arguments.disable_mount_namespace {
         MountNamespace::Host

@@ -29,19 +29,25 @@ pub use tls::{Subject, SubjectPeer, Tls};
 use std::path::Path;
 
 impl Config {
-    /// Reads and checks the configuration file at `path`.
+    /// Reads and checks the configuration file at `path`. What is in the files that it names is not looked at:
+    /// [`read_credentials`](Config::read_credentials).
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
             path: path.to_owned(),
             source,
         })?;
-        let config = Config::parse(&text)?;
-        config.read_credentials()?;
-        Ok(config)
+        Config::parse(&text)
     }
 
-    /// Reads the files of the consoles over TLS, so that a bad one is told before anything starts.
-    fn read_credentials(&self) -> Result<(), ConfigError> {
+    /// Reads the files of the consoles over TLS, so that a bad one is told before anything is served.
+    ///
+    /// Not before the forker is forked: inits are copies of it, and a program that may trace its init would find the
+    /// secret keys in memory that was given back and not written again.
+    ///
+    /// # Errors
+    ///
+    /// The first file that cannot be used.
+    pub fn read_credentials(&self) -> Result<(), ConfigError> {
         for (index, listener) in self.console.iter().enumerate() {
             if let Address::Tls(tls) = &listener.address {
                 let error = |source| ConfigError::Credentials { index, source };

@@ -14,6 +14,7 @@ use nix::{
     sched::{CloneFlags, unshare},
     sys::signal::{SigSet, Signal, kill},
     sys::stat::Mode,
+    sys::uio::{RemoteIoVec, process_vm_readv},
     unistd::{Pid, chdir, chroot, fchdir, mkdir},
 };
 use northstar_sys::attempt::{Argument, Entrance, Outcome, attempt};
@@ -31,6 +32,7 @@ pub fn run(words: &[&str]) -> Answer {
         ["release-agent"] => release_agent()?,
         ["open-by-handle", directory] => open_by_handle(directory)?,
         ["kill-all"] => kill_all()?,
+        ["search-init", patterns @ ..] => search_init(patterns)?,
         ["attach-init"] => {
             step("attach", nix::sys::ptrace::attach(Pid::from_raw(1)));
             crate::wait();
@@ -177,6 +179,52 @@ fn open_by_handle(directory: &str) -> io::Result<()> {
         other => println!("open_by_handle_at {other:?}"),
     }
     Ok(())
+}
+
+/// Looks for each pattern, in hexadecimal digits, in all memory of init that can be read.
+fn search_init(patterns: &[&str]) -> io::Result<()> {
+    let mut found = vec![false; patterns.len()];
+    let patterns: Vec<Vec<u8>> = patterns
+        .iter()
+        .map(|digits| bytes(digits))
+        .collect::<Option<_>>()
+        .ok_or_else(|| io::Error::other("a pattern is in hexadecimal digits"))?;
+    for line in fs::read_to_string("/proc/1/maps")?.lines() {
+        let range = line
+            .split(' ')
+            .next()
+            .and_then(|range| range.split_once('-'));
+        let address = |text| usize::from_str_radix(text, 16).map_err(io::Error::other);
+        let (first, last) = range.ok_or_else(|| io::Error::other("a line without a range"))?;
+        let (base, end) = (address(first)?, address(last)?);
+        let mut memory = vec![0; end - base];
+        let remote = [RemoteIoVec {
+            base,
+            len: memory.len(),
+        }];
+        // What cannot be read holds nothing for anybody.
+        let read = process_vm_readv(
+            Pid::from_raw(1),
+            &mut [io::IoSliceMut::new(&mut memory)],
+            &remote,
+        );
+        memory.truncate(read.unwrap_or(0));
+        for (pattern, found) in patterns.iter().zip(&mut found) {
+            *found |= memory.windows(pattern.len()).any(|part| part == pattern);
+        }
+    }
+    for found in found {
+        println!("found {found}");
+    }
+    Ok(())
+}
+
+/// The bytes that pairs of hexadecimal digits stand for.
+fn bytes(digits: &str) -> Option<Vec<u8>> {
+    (0..digits.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok())
+        .collect()
 }
 
 fn delete_module(name: &str) -> io::Result<()> {

@@ -195,10 +195,11 @@ fn a_configuration_is_not_loaded_with_a_bad_file() {
     let path = files.path("northstar.toml");
     fs::write(&path, text).unwrap();
     let config = Config::load(&path).unwrap();
+    config.read_credentials().unwrap();
     assert!(matches!(config.console[1].address, Address::Tls(_)));
 
     fs::set_permissions(files.path("key"), fs::Permissions::from_mode(0o644)).unwrap();
-    let error = Config::load(&path).unwrap_err();
+    let error = Config::load(&path).unwrap().read_credentials().unwrap_err();
     let ConfigError::Credentials { index: 1, source } = error else {
         panic!("{error:?}")
     };

@@ -1,10 +1,12 @@
 //! What a container can see and may do, from the inside: six manifests, more than two hundred checks each, and each
 //! check has exactly the value that is expected.
 //!
-//! The expected values are data, in `probe/`: `minimal.expected` is complete, the others hold what differs from it, and
+//! The expected values are data, in this folder: `minimal.expected` is complete, the others hold what differs from it, and
 //! `vm.expected` holds, by manifest, what differs again in the virtual machine, whose kernel is another one. A line is
 //! `CHECK = VALUE`; `VALUE | VALUE` where the configuration of the kernel decides and each of them is safe; `VALUE | absent` where it decides whether there is anything to check; `- CHECK`
 //! for a check that this manifest does not have.
+
+mod alone;
 
 use std::{collections::BTreeMap, fs, path::Path, sync::OnceLock};
 
@@ -14,8 +16,8 @@ use serde_json::{Value, json};
 /// Least number of checks of a manifest.
 const CHECKS: usize = 120;
 
-const MINIMAL: &str = include_str!("probe/minimal.expected");
-const VM: &str = include_str!("probe/vm.expected");
+const MINIMAL: &str = include_str!("minimal.expected");
+const VM: &str = include_str!("vm.expected");
 
 type Document = BTreeMap<String, String>;
 
@@ -26,22 +28,22 @@ fn minimal_manifest_gives_the_minimum() {
 
 #[test]
 fn every_mount_and_gift_is_exactly_what_was_asked_for() {
-    check("everything", include_str!("probe/everything.expected"));
+    check("everything", include_str!("everything.expected"));
 }
 
 #[test]
 fn granted_capabilities_give_nothing_else() {
-    check("capabilities", include_str!("probe/capabilities.expected"));
+    check("capabilities", include_str!("capabilities.expected"));
 }
 
 #[test]
 fn default_profile_closes_what_programs_do_not_need() {
-    check("seccomp", include_str!("probe/seccomp.expected"));
+    check("seccomp", include_str!("seccomp.expected"));
 }
 
 #[test]
 fn host_network_opens_the_network_alone() {
-    check("network", include_str!("probe/network.expected"));
+    check("network", include_str!("network.expected"));
 }
 
 /// In a namespace of their own, capabilities that would open the host are worth nothing.
@@ -52,7 +54,7 @@ fn capabilities_of_a_user_namespace_stay_in_it() {
         // Its kernel cannot map the ids of an image, and nothing less is good enough.
         assert!(observed.starts_with("id-map /"), "{observed}");
     } else {
-        check("userns", include_str!("probe/userns.expected"));
+        check("userns", include_str!("userns.expected"));
     }
 }
 
@@ -114,34 +116,45 @@ fn observations() -> &'static BTreeMap<String, String> {
     OBSERVATIONS.get_or_init(|| {
         let site = Site::new();
         let packages = packages(&site);
-        packages.iter().for_each(|package| drop(site.pack(package)));
-        let daemon = site.start();
-        let mut console = daemon.console();
-        let mut observations = BTreeMap::new();
-        for container in packages.iter().map(Package::container) {
-            let (name, _) = container.split_once(':').expect("a name and a version");
-            if name == "userns" && in_virtual_machine() {
-                let failure = console.start_failure(&container);
-                observations.insert(
-                    name.to_owned(),
-                    format!("{} {}", failure.step, failure.detail),
-                );
-                continue;
-            }
-            console.start_ok(&container);
-            let status = console.expect_exit(&container);
-            let output = daemon.complete_output(&container);
-            assert_eq!(status, json!({"exit": {"code": 0}}), "{}", daemon.log());
-            observations.insert(name.to_owned(), output.join("\n"));
-        }
-        daemon.stop();
-        observations
+        observe(&site, &packages)
     })
+}
+
+/// Runs packages one after the other and returns what each wrote, by its name.
+fn observe(site: &Site, packages: &[Package]) -> BTreeMap<String, String> {
+    packages.iter().for_each(|package| drop(site.pack(package)));
+    let daemon = site.start();
+    let mut console = daemon.console();
+    let mut observations = BTreeMap::new();
+    for container in packages.iter().map(Package::container) {
+        let (name, _) = container.split_once(':').expect("a name and a version");
+        if name == "userns" && in_virtual_machine() {
+            let failure = console.start_failure(&container);
+            observations.insert(
+                name.to_owned(),
+                format!("{} {}", failure.step, failure.detail),
+            );
+            continue;
+        }
+        console.start_ok(&container);
+        let status = console.expect_exit(&container);
+        let output = daemon.complete_output(&container);
+        assert_eq!(status, json!({"exit": {"code": 0}}), "{}", daemon.log());
+        observations.insert(name.to_owned(), output.join("\n"));
+    }
+    daemon.stop();
+    observations
 }
 
 /// Compares what the probe observed with what the tables say.
 fn check(manifest: &str, differences: &str) {
-    let observed = normalised(&observations()[manifest]);
+    let wrong = compare(manifest, &observations()[manifest], differences);
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// What differs from what the tables say, in the words of a table that would expect it.
+fn compare(manifest: &str, observed: &str, differences: &str) -> String {
+    let observed = normalised(observed);
     assert!(observed.len() >= CHECKS, "only {} checks", observed.len());
     let mut expected = Document::new();
     apply(&mut expected, MINIMAL);
@@ -154,13 +167,11 @@ fn check(manifest: &str, differences: &str) {
         apply(&mut expected, &section(VM, manifest));
     }
     let wrong = deviations(&expected, &observed);
-    assert!(
-        wrong.is_empty(),
-        "{manifest}: {} of {} checks:\n{}",
-        wrong.len(),
-        observed.len(),
-        wrong.join("\n")
-    );
+    if wrong.is_empty() {
+        return String::new();
+    }
+    let (count, all, wrong) = (wrong.len(), observed.len(), wrong.join("\n"));
+    format!("{manifest}: {count} of {all} checks:\n{wrong}\n")
 }
 
 /// The document of the probe, with what differs from machine to machine put into words.
