@@ -153,6 +153,33 @@ pub fn exit(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
+/// Overwrites the environment that this process has in common with its parent, environ(7), and has none from then on.
+///
+/// For a child that gets nothing from there but would pass it on to whoever may read its memory.
+pub fn forget_environment(_proof: &Child) {
+    unsafe extern "C" {
+        static mut environ: *mut *mut libc::c_char;
+    }
+    // SAFETY: the proof says that this is the only thread, so nobody changes the pointer meanwhile.
+    let mut entry = unsafe { environ };
+    while !entry.is_null() {
+        // SAFETY: environ points to a list that ends with a null pointer (environ(7)), behind which nothing is read.
+        let text = unsafe { *entry };
+        if text.is_null() {
+            break;
+        }
+        // SAFETY: every pointer of the list is to a string of C.
+        let length = unsafe { libc::strlen(text) };
+        // SAFETY: the strings are memory of this process that can be written. Who keeps a pointer from getenv(3) reads an
+        // empty string there.
+        unsafe { std::ptr::write_bytes(text, 0, length) };
+        // SAFETY: this entry is part of the list, which can be written as well.
+        unsafe { *entry = std::ptr::null_mut() };
+        // SAFETY: this entry was not the last one.
+        entry = unsafe { entry.add(1) };
+    }
+}
+
 /// Whether this process got privileges from the program it executes that whoever executed it does not have: AT_SECURE of
 /// getauxval(3). What came from there, like the environment, is not to be trusted then.
 pub fn is_more_privileged_than_its_caller() -> bool {

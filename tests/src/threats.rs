@@ -29,7 +29,11 @@ fn every_test_that_the_page_names_exists() {
     let mut places: BTreeMap<&str, String> = BTreeMap::new();
     let mut used = BTreeMap::new();
     let mut missing = Vec::new();
-    for line in page.lines().filter(|line| line.starts_with("| ")) {
+    // What capabilities reach is compared by a test of its own.
+    let is_row = |line: &&str| {
+        line.starts_with("| ") && !line.starts_with("| CAP_") && !line.starts_with("| capability |")
+    };
+    for line in page.lines().filter(is_row) {
         let words: Vec<&str> = quoted(line).collect();
         let named: Vec<(&str, &str)> = words
             .iter()

@@ -87,6 +87,9 @@ fn set_up(child: &Child, socket: &OwnedFd, procfs: &OwnedFd, daemon: Pid) -> Res
         signal::ignore(number.as_raw()).map_err(sys)?;
     }
 
+    // Whoever may trace an init reads its memory. What operators hand to the daemon there is not for containers.
+    process::forget_environment(child);
+
     // Every descriptor of the daemon would otherwise live on in every init.
     fd::close_all_except(child, &[socket.as_fd(), procfs.as_fd()]).map_err(sys)?;
 

@@ -98,6 +98,26 @@ fn each_capability_alone_opens_what_is_written_down() {
     daemon.stop();
 }
 
+#[test]
+fn page_says_of_each_capability_what_it_reaches() {
+    let page = include_str!("../../../docs/threats.md");
+    let (_, section) = page.split_once("\n## What capabilities reach\n").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section
+        .lines()
+        .filter_map(|line| line.strip_prefix("| CAP_"));
+    let mut named: Vec<String> = rows
+        .flat_map(|row| {
+            let (first, _) = row.split_once(" |").unwrap();
+            first.split(", CAP_").map(|name| format!("CAP_{name}"))
+        })
+        .collect();
+    named.sort();
+    let mut all = CAPABILITIES.to_vec();
+    all.sort_unstable();
+    assert_eq!(named, all);
+}
+
 fn holder(capability: &str) -> Package {
     package(capability).field(&format!("capabilities: [{capability}]"))
 }

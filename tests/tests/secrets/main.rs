@@ -69,24 +69,36 @@ fn key_of_the_consoles_is_not_in_the_memory_of_init() {
     let patterns = patterns(&certificates(site.path()));
     // Seven of the eight numbers of the key are secret, and most of them are in there twice.
     assert!(patterns.len() > 20, "{}", patterns.len());
-    let secret = patterns.iter().map(|pattern| digits(pattern));
+    let found = found_in_init(&site, &[], patterns);
+    assert!(found.iter().all(|found| !found), "{found:?}");
+}
+
+#[test]
+fn environment_of_the_daemon_is_not_in_the_memory_of_init() {
+    let secret = "correct horse battery staple";
+    let variable = format!("NORTHSTAR_TEST_SECRET={secret}");
+    let patterns = vec![secret.as_bytes().to_vec(), b"NORTHSTAR_TEST_".to_vec()];
+    let found = found_in_init(&Site::new(), &["env", &variable], patterns);
+    assert_eq!(found, [false, false]);
+}
+
+/// Starts the daemon through `launcher` and a container that may trace, and says of each pattern whether that container
+/// finds it in its init.
+fn found_in_init(site: &Site, launcher: &[&str], patterns: Vec<Vec<u8>>) -> Vec<bool> {
+    let count = patterns.len();
     // The first one shows that the container can look.
     let mut words = vec!["search-init".to_owned(), digits(b"northstar-init")];
-    words.extend(secret);
+    words.extend(patterns.iter().map(|pattern| digits(pattern)));
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     site.pack(&Package::app("reader", &words).field("capabilities: [CAP_SYS_PTRACE]"));
-
-    let daemon = site.start();
+    let daemon = site.start_through(launcher);
     let mut console = daemon.console();
     console.start_ok("reader:0.0.1");
     let status = console.expect_exit("reader:0.0.1");
     assert_eq!(status, json!({"exit": {"code": 0}}), "{}", daemon.log());
     let output = daemon.complete_output("reader:0.0.1");
-    assert_eq!(output.len(), 1 + patterns.len(), "{output:?}");
-    let found: Vec<usize> = (0..)
-        .zip(output)
-        .filter_map(|(number, line)| (line == "found true").then_some(number))
-        .collect();
-    assert_eq!(found, [0]);
     daemon.stop();
+    let found: Vec<bool> = output.iter().map(|line| line == "found true").collect();
+    assert_eq!((found.len(), found[0]), (1 + count, true), "{output:?}");
+    found[1..].to_vec()
 }

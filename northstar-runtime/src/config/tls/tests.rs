@@ -173,7 +173,7 @@ fn a_revocation_list_that_is_none_is_refused() {
 }
 
 #[test]
-fn a_configuration_is_not_loaded_with_a_bad_file() {
+fn a_bad_file_is_told_before_anything_is_served() {
     let files = Files::new();
     let text = format!(
         r#"
