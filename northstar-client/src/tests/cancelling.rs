@@ -2,8 +2,8 @@
 
 use std::pin::pin;
 
-use futures::poll;
-use northstar_api::{Container, Error, Extension};
+use futures::{StreamExt, poll};
+use northstar_api::{Container, ContainerResult, Error, Extension, Notification};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex},
@@ -11,8 +11,8 @@ use tokio::{
     time::timeout,
 };
 
-use super::peer::DEADLINE;
-use crate::{Client, Options, RequestError};
+use super::peer::{DEADLINE, connected, extended, granted};
+use crate::{Backoff, Client, Endpoint, Happening, Options, Reconnecting, RequestError};
 
 /// Size of the body of each install.
 const BODY: usize = 300;
@@ -162,5 +162,115 @@ async fn connecting_can_be_dropped_at_any_point() {
             .await
             .expect("the connection stays open");
         assert!(lines.unwrap() <= 1);
+    }
+}
+
+/// Waits for what `wait` finds `count` times, and gives up as often as not before there is something.
+async fn impatiently<T>(count: usize, mut wait: impl AsyncFnMut() -> T) -> Vec<T> {
+    let mut found = Vec::new();
+    for times in 0.. {
+        if found.len() == count {
+            break;
+        }
+        found.extend(drop_after(times % 4, wait()).await);
+    }
+    found
+}
+
+#[tokio::test]
+async fn who_gives_up_waiting_for_notifications_loses_none() {
+    let (client, mut peer) = connected(Some(100)).await;
+    let mut notifications = client.notifications();
+    let say = async {
+        for number in 0..50 {
+            peer.say(&format!(
+                r#"{{"notification":{{"started":"a:{number}.0.0"}}}}"#
+            ))
+            .await;
+            yield_now().await;
+        }
+    };
+    let wait = impatiently(50, async || notifications.next().await.unwrap().unwrap());
+    let (heard, ()) = timeout(DEADLINE, async { tokio::join!(wait, say) })
+        .await
+        .unwrap();
+    let expected = |number| Notification::Started(format!("a:{number}.0.0").parse().unwrap());
+    assert_eq!(heard, (0..50).map(expected).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn who_gives_up_waiting_for_events_loses_none_over_several_connections() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let backoff = Backoff {
+        first: std::time::Duration::from_millis(1),
+        longest: std::time::Duration::from_millis(1),
+    };
+    let options = Options::default().with_notifications(4);
+    let mut link = Reconnecting::new(Endpoint::Unix(path), options, backoff);
+    // Ten events on each connection.
+    let serve = async {
+        for connection in 0..5_u64 {
+            let mut peer = super::peer::Peer::new(listener.accept().await.unwrap().0);
+            let connect: Value = serde_json::from_str(&peer.line().await).unwrap();
+            let resume = &connect["connect"]["extensions"]["resume"];
+            let before = connection * 10;
+            if connection > 0 {
+                assert_eq!(resume, &json!({"instance": "a", "sequence": before}));
+            }
+            peer.say(&granted(r#""sequence""#, "a", before, connection > 0))
+                .await;
+            for number in 1..=10 {
+                let line = format!(
+                    r#"{{"sequence":{},"notification":"shutdown"}}"#,
+                    before + number
+                );
+                peer.say(&line).await;
+                yield_now().await;
+            }
+        }
+    };
+    let follow = async {
+        let mut numbers = Vec::new();
+        while numbers.len() < 50 {
+            let happening = impatiently(1, async || link.next().await.unwrap()).await;
+            if let [Happening::Event(event)] = happening.as_slice() {
+                let number = event.sequence.unwrap();
+                assert_eq!(
+                    link.position().map(|position| position.sequence),
+                    Some(number)
+                );
+                numbers.push(number);
+            }
+        }
+        numbers
+    };
+    let (numbers, ()) = timeout(DEADLINE, async { tokio::join!(follow, serve) })
+        .await
+        .unwrap();
+    assert_eq!(numbers, (1..=50).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn who_gives_up_waiting_for_progress_gets_the_result() {
+    let (client, mut peer) = extended(r#""ids","jobs""#).await;
+    for times in 0..20_u64 {
+        let name = |number| format!("m{number}:0.0.1").parse::<Container>().unwrap();
+        let mut job = client.begin_mount(vec![name(times)]).await.unwrap();
+        let request: Value = serde_json::from_str(&peer.line().await).unwrap();
+        let id = &request["id"];
+        for done in 0..3 {
+            let progress =
+                json!({"id": id, "progress": {"done": done, "total": 3, "unit": "containers"}});
+            peer.say(&progress.to_string()).await;
+            let polls = usize::try_from(times).unwrap() % 5;
+            drop_after(polls, job.progress()).await;
+        }
+        let results =
+            json!({"id": id, "response": {"mount": [{"ok": {"container": name(times)}}]}});
+        peer.say(&results.to_string()).await;
+        let results = timeout(DEADLINE, job).await.unwrap().unwrap();
+        assert_eq!(results, [ContainerResult::new(name(times), Ok(()))]);
     }
 }
