@@ -13,6 +13,7 @@ mod console;
 mod containers;
 mod end;
 mod harness;
+mod network;
 mod output;
 mod passed;
 mod user;

@@ -288,6 +288,56 @@ mod tests {
     }
 
     #[test]
+    fn every_limit_is_the_one_that_is_meant() {
+        let mut manifest = manifest();
+        let mut expected = Vec::new();
+        for (number, kind) in (1..).zip(northstar_manifest::RlimitKind::ALL.iter().copied()) {
+            let (soft, hard) = (Some(number), Some(number + 100));
+            manifest.rlimits.insert(kind, RlimitValue { soft, hard });
+            expected.push((kind.as_str(), soft, hard));
+        }
+        assert_eq!(expected.len(), RlimitKind::ALL.len());
+        let plan = plan(&manifest, StartOverrides::default(), Gifts::default());
+        let limits = plan.rlimits.iter();
+        let found = limits.map(|limit| (limit.kind.name(), limit.soft, limit.hard));
+        assert!(found.eq(expected));
+    }
+
+    #[test]
+    fn every_policy_keeps_its_parameters() {
+        let deadline = northstar_manifest::Deadline {
+            runtime: 1_024,
+            deadline: 2_048,
+            period: 4_096,
+        };
+        for (policy, expected) in [
+            (Policy::Other { nice: -20 }, Sched::Other { nice: -20 }),
+            (Policy::Batch { nice: 19 }, Sched::Batch { nice: 19 }),
+            (Policy::Idle, Sched::Idle),
+            (Policy::Fifo { priority: 1 }, Sched::Fifo { priority: 1 }),
+            (
+                Policy::RoundRobin { priority: 99 },
+                Sched::RoundRobin { priority: 99 },
+            ),
+            (
+                Policy::Deadline(Some(deadline)),
+                Sched::Deadline {
+                    runtime: 1_024,
+                    deadline: 2_048,
+                    period: 4_096,
+                },
+            ),
+        ] {
+            let mut manifest = manifest();
+            manifest.sched = Some(northstar_manifest::Sched { policy });
+            let plan = plan(&manifest, StartOverrides::default(), Gifts::default());
+            assert_eq!(plan.sched, Some(expected));
+        }
+        let plan = plan(&manifest(), StartOverrides::default(), Gifts::default());
+        assert_eq!(plan.sched, None);
+    }
+
+    #[test]
     fn deadline_without_parameters_is_refused() {
         let mut manifest = manifest();
         manifest.sched = Some(northstar_manifest::Sched {
