@@ -140,6 +140,18 @@ fn realtime_is_possible_whatever_the_kernel() {
         assert_eq!(console.start(&container), None, "{more}");
         assert_eq!(has_cpu_group(program(&daemon), &site), !forbids, "{more}");
     }
+    // A group that is asked for forbids it there, unless time is asked for, too, which is to be had nowhere else.
+    for (cpu, starts) in [
+        ("{shares: 100}", !forbids),
+        ("{shares: 100, realtime_runtime: 10000}", forbids),
+    ] {
+        let site = Site::new();
+        let more = format!("sched: {{policy: !fifo {{priority: 3}}}}\ncgroups: {{cpu: {cpu}}}");
+        let container = site.shell("app", SLEEP, &more, "");
+        let daemon = site.daemon();
+        let failed = daemon.console().start(&container);
+        assert_eq!(failed.is_none(), starts, "{cpu}: {failed:?}");
+    }
     let site = Site::new();
     let more = "capabilities: [CAP_SYS_NICE]";
     let container = site.shell("app", "chrt --fifo 2 true", more, "");
@@ -212,4 +224,88 @@ fn container_is_in_its_groups_as_a_whole() {
 #[test]
 fn vm_container_is_in_its_groups_as_a_whole() {
     container_is_in_its_groups_as_a_whole();
+}
+
+/// A device can be opened if the manifest says so, or binds it without `nodev`, and else not, whatever its mode.
+#[test]
+fn devices_are_those_of_the_manifest_and_of_its_binds() {
+    // The control device of loop devices: whoever may open it has done no harm yet.
+    const NUMBERS: &str = "10 237";
+    const RULE: &str = "type: char, major: 10, minor: 237";
+    const MAKE: &str = "capabilities: [CAP_MKNOD, CAP_DAC_OVERRIDE]";
+    let site = Site::new();
+    let directory = site.path("devices");
+    fs::create_dir(&directory).unwrap();
+    let node = directory.join("node");
+    let mut mknod = Command::new("mknod");
+    mknod.args(["-m", "666"]).arg(&node).arg("c");
+    let made = mknod.args(NUMBERS.split(' ')).status();
+    assert!(made.unwrap().success());
+    let bind = |target: &str, host: &Path, options: &str| {
+        let host = host.display();
+        format!("  {target}: {{type: bind, host: {host}, options: '{options}'}}\n")
+    };
+    let open = |path: &str| format!("(exec 3<{path}) || exit 7");
+    let make = format!("mknod /dev/made c {NUMBERS} || exit 8; exec 3</dev/made");
+    let rule =
+        |access: &str| format!("{MAKE}\ncgroups: {{devices: [{{{RULE}, access: {access}}}]}}");
+    let cases = [
+        (
+            "node",
+            open("/dev/node"),
+            String::new(),
+            bind("/dev/node", &node, ""),
+            0,
+        ),
+        (
+            "nodev",
+            open("/dev/node"),
+            String::new(),
+            bind("/dev/node", &node, "nodev"),
+            7,
+        ),
+        (
+            "all",
+            open("/mnt/node"),
+            String::new(),
+            bind("/mnt", &directory, ""),
+            0,
+        ),
+        (
+            "none",
+            open("/mnt/node"),
+            String::new(),
+            bind("/mnt", &directory, "nodev"),
+            7,
+        ),
+        // A rule of the manifest does not take away what a bind brings.
+        (
+            "both",
+            open("/dev/node"),
+            "cgroups: {devices: []}".to_owned(),
+            bind("/dev/node", &node, ""),
+            0,
+        ),
+        // The container makes the node itself, where nodes can be opened.
+        ("unasked", make.clone(), MAKE.to_owned(), String::new(), 8),
+        ("asked", make.clone(), rule("rwm"), String::new(), 0),
+        ("unmade", make.clone(), rule("rw"), String::new(), 8),
+        ("unread", make, rule("m"), String::new(), 2),
+    ];
+    let packed = cases.map(|(name, script, more, mounts, code)| {
+        (site.shell(name, &script, &more, &mounts), code)
+    });
+    let daemon = site.daemon();
+    let mut console = daemon.console();
+    for (container, code) in packed {
+        assert_eq!(console.start(&container), None, "{container}");
+        let expected = json!({"exit": {"code": code}});
+        assert_eq!(console.exit_of(&container), expected, "{container}");
+    }
+}
+
+/// The same where a program restricts devices.
+#[test]
+fn vm_devices_are_those_of_the_manifest_and_of_its_binds() {
+    devices_are_those_of_the_manifest_and_of_its_binds();
 }

@@ -317,3 +317,48 @@ pub(super) fn pids(directory: &Path, max: u64) -> Result<(), CgroupError> {
         file::is_number(max),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cgroup::DeviceWeight;
+    use std::fs;
+
+    /// CFQ had the names without `bfq`; of two schedulers the one that groups were made for.
+    #[test]
+    fn weights_go_to_the_file_that_the_kernel_has() {
+        let device = DeviceWeight {
+            major: 8,
+            minor: 16,
+            weight: Some(300),
+            leaf_weight: None,
+        };
+        let plan = IoPlan {
+            weight: Some(500),
+            device_weights: vec![device],
+            ..IoPlan::default()
+        };
+        const CFQ: [&str; 2] = ["blkio.weight", "blkio.weight_device"];
+        const BFQ: [&str; 2] = ["blkio.bfq.weight", "blkio.bfq.weight_device"];
+        for (present, written) in [
+            (&CFQ[..], CFQ),
+            (&BFQ[..], BFQ),
+            (&[CFQ, BFQ].concat()[..], CFQ),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let read = |name: &str| fs::read_to_string(directory.path().join(name)).unwrap();
+            for name in present {
+                fs::write(directory.path().join(name), "").unwrap();
+            }
+            io(directory.path(), &plan).unwrap();
+            assert_eq!(written.map(read), ["500", "8:16 300"], "{present:?}");
+        }
+        let nothing = tempfile::tempdir().unwrap();
+        match io(nothing.path(), &plan) {
+            Err(CgroupError::Missing { file, .. }) => {
+                assert_eq!(file, nothing.path().join("blkio.weight"));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

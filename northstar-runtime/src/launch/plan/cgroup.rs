@@ -32,36 +32,38 @@ pub(super) fn monitors_memory(manifest: &Manifest) -> bool {
 
 /// The group's limits. Opened bind sources are looked at for the devices they bring.
 pub(super) fn plan(resolved: &Resolved) -> CgroupPlan {
-    let manifest = &resolved.package.manifest;
-    let cgroups = manifest.cgroups.as_ref();
-    let mut rules = bound_devices(resolved);
-    let mut required = false;
-    if let Some(named) = cgroups.and_then(|cgroups| cgroups.devices.as_ref()) {
-        required = true;
-        rules.extend(named.iter().map(device));
-    }
-    let part = CgroupPlan {
-        devices: DevicesPlan { rules, required },
-        realtime: may_be_realtime(manifest),
-        ..CgroupPlan::default()
-    };
+    let mut plan = named(&resolved.package.manifest);
+    plan.devices.rules.extend(bound_devices(resolved));
+    plan
+}
+
+/// What the manifest itself says.
+fn named(manifest: &Manifest) -> CgroupPlan {
+    let realtime = may_be_realtime(manifest);
     let Some(CGroups {
         parent: _,
         blkio,
         cpu,
         memory,
         pids,
-        devices: _,
-    }) = cgroups
+        devices,
+    }) = &manifest.cgroups
     else {
-        return part;
+        return CgroupPlan {
+            realtime,
+            ..CgroupPlan::default()
+        };
     };
     CgroupPlan {
         memory: memory.as_ref().map(memory_plan).unwrap_or_default(),
         cpu: cpu.as_ref().map(cpu_plan).unwrap_or_default(),
         io: blkio.as_ref().map(io_plan).unwrap_or_default(),
         pids: pids.map(|pids| pids.max),
-        ..part
+        devices: DevicesPlan {
+            rules: devices.iter().flatten().map(device).collect(),
+            required: devices.is_some(),
+        },
+        realtime,
     }
 }
 
@@ -215,6 +217,119 @@ fn bound_devices(resolved: &Resolved) -> Vec<DeviceRule> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Each key with a value of its own.
+    const EVERYTHING: &str = "
+cgroups:
+  cpu:
+    {cpus: '0-1', mems: '0', shares: 3, quota: 4000, period: 5000, realtime_runtime: 6, realtime_period: 7,
+     attrs: {cpu.idle: '8'}}
+  memory:
+    {memory_hard_limit: 11, memory_soft_limit: 12, memory_swap_limit: 13, swappiness: 14, kernel_memory_limit: 15,
+     kernel_tcp_memory_limit: 16, oom_monitor: true, attrs: {memory.high: '17'}}
+  blkio:
+    weight: 21
+    leaf_weight: 22
+    weight_device: [{major: 23, minor: 24, weight: 25, leaf_weight: 26}]
+    throttle_read_bps_device: [{major: 31, minor: 32, rate: 33}]
+    throttle_write_bps_device: [{major: 34, minor: 35, rate: 36}]
+    throttle_read_iops_device: [{major: 37, minor: 38, rate: 39}]
+    throttle_write_iops_device: [{major: 40, minor: 41, rate: 42}]
+    attrs: {io.latency: '43'}
+  pids: {max: 51}
+  devices: [{type: char, major: 61, minor: 62, access: r}, {type: block, access: wm}]
+";
+
+    fn manifest(fields: &str) -> Manifest {
+        let usual = "name: a\nversion: 0.0.1\ninit: /a\nuid: 1\ngid: 1";
+        Manifest::from_yaml(format!("{usual}\n{fields}\n").as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn every_key_arrives_where_it_belongs() {
+        let manifest = manifest(EVERYTHING);
+        let text = |text: &str| Some(text.to_owned());
+        let attributes = |name: &str, value: &str| [(name.to_owned(), value.to_owned())].into();
+        let throttle = |major, minor, rate| vec![Throttle { major, minor, rate }];
+        let rule = |kind, major, minor, access: [bool; 3]| DeviceRule {
+            kind,
+            major,
+            minor,
+            access: Access {
+                read: access[0],
+                write: access[1],
+                mknod: access[2],
+            },
+        };
+        let expected = CgroupPlan {
+            cpu: CpuPlan {
+                cpus: text("0-1"),
+                mems: text("0"),
+                shares: Some(3),
+                quota: Some(4_000),
+                period: Some(5_000),
+                realtime_runtime: Some(6),
+                realtime_period: Some(7),
+                attributes: attributes("cpu.idle", "8"),
+            },
+            memory: MemoryPlan {
+                hard_limit: Some(11),
+                soft_limit: Some(12),
+                swap_limit: Some(13),
+                swappiness: Some(14),
+                kernel_limit: Some(15),
+                kernel_tcp_limit: Some(16),
+                oom_group: None,
+                attributes: attributes("memory.high", "17"),
+            },
+            io: IoPlan {
+                weight: Some(21),
+                leaf_weight: Some(22),
+                device_weights: vec![DeviceWeight {
+                    major: 23,
+                    minor: 24,
+                    weight: Some(25),
+                    leaf_weight: Some(26),
+                }],
+                read_bps: throttle(31, 32, 33),
+                write_bps: throttle(34, 35, 36),
+                read_iops: throttle(37, 38, 39),
+                write_iops: throttle(40, 41, 42),
+                attributes: attributes("io.latency", "43"),
+            },
+            pids: Some(51),
+            devices: DevicesPlan {
+                rules: vec![
+                    rule(
+                        devices::DeviceKind::Char,
+                        Some(61),
+                        Some(62),
+                        [true, false, false],
+                    ),
+                    rule(devices::DeviceKind::Block, None, None, [false, true, true]),
+                ],
+                required: true,
+            },
+            realtime: false,
+        };
+        assert_eq!(named(&manifest), expected);
+        assert!(monitors_memory(&manifest));
+    }
+
+    #[test]
+    fn nothing_that_is_not_written_is_asked_for() {
+        for fields in [
+            "",
+            "cgroups: {}",
+            "cgroups: {memory: {}, cpu: {}, blkio: {}}",
+        ] {
+            let manifest = manifest(fields);
+            assert_eq!(named(&manifest), CgroupPlan::default(), "{fields}");
+            assert!(!monitors_memory(&manifest), "{fields}");
+        }
+        let none = named(&manifest("cgroups: {devices: []}")).devices;
+        assert_eq!((none.rules, none.required), (Vec::new(), true));
+    }
 
     #[test]
     fn realtime_is_what_is_given_or_can_be_taken() {
