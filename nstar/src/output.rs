@@ -4,6 +4,7 @@ use std::{
     borrow::Cow,
     env,
     error::Error,
+    ffi::OsString,
     fmt::Write as _,
     io::{self, ErrorKind, IsTerminal, Write},
     sync::OnceLock,
@@ -67,6 +68,21 @@ pub fn width() -> Option<u16> {
         .then(|| rustix::termios::tcgetwinsize(&stdout).ok())??;
     // A serial line does not know.
     (size.ws_col > 0).then_some(size.ws_col)
+}
+
+/// Whether the terminal is one for UTF-8, as far as the locale says so. Elsewhere only ASCII is drawn.
+pub fn has_utf8() -> bool {
+    is_utf8(["LC_ALL", "LC_CTYPE", "LANG"].map(env::var_os))
+}
+
+/// The first of the variables that is set and not empty is the locale of characters (setlocale(3)).
+fn is_utf8(variables: [Option<OsString>; 3]) -> bool {
+    let mut set = variables.into_iter().flatten();
+    let locale = set.find(|value| !value.is_empty());
+    locale.is_some_and(|locale| {
+        let locale = locale.to_string_lossy().to_ascii_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    })
 }
 
 /// Whether anyone reads what is written.
@@ -177,6 +193,24 @@ pub fn remark(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_locale_of_characters_decides_about_utf8() {
+        for (all, characters, lang, expected) in [
+            ("", "", "", false),
+            ("C.UTF-8", "", "", true),
+            ("", "", "en_US.utf8", true),
+            ("", "de_DE.UTF-8", "C", true),
+            ("C", "de_DE.UTF-8", "de_DE.UTF-8", false),
+            ("", "de_DE.ISO-8859-1", "de_DE.UTF-8", false),
+            ("POSIX", "", "", false),
+        ] {
+            let variables = [all, characters, lang].map(|value| Some(value.into()));
+            assert_eq!(is_utf8(variables), expected, "{all} {characters} {lang}");
+        }
+        assert!(!is_utf8([None, None, None]));
+        assert!(is_utf8([None, None, Some("C.UTF-8".into())]));
+    }
 
     #[test]
     fn colour_is_for_terminals_unless_asked_for() {

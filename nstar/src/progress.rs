@@ -19,6 +19,12 @@ const CHECKING: &str = "{spinner} {msg}: the daemon checks it";
 /// Bar with what is done of several containers.
 const CONTAINERS: &str = "{wide_bar} {pos}/{len}";
 
+/// What a bar is drawn with in ASCII: done, the end of it, to do.
+const BAR: &str = "=> ";
+
+/// The same for what turns. The last one is shown when it is done.
+const SPINNER: &str = "|/-\\ ";
+
 /// A bar on standard error, if that is a terminal.
 #[derive(Clone)]
 pub struct Progress {
@@ -79,7 +85,10 @@ impl Progress {
 
 fn styled(bar: &ProgressBar, template: &str) {
     if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
+        bar.set_style(match output::has_utf8() {
+            true => style,
+            false => style.progress_chars(BAR).tick_chars(SPINNER),
+        });
     }
 }
 
@@ -90,7 +99,9 @@ mod tests {
     #[test]
     fn the_templates_are_good() {
         for template in [TEMPLATE, CHECKING, CONTAINERS] {
-            ProgressStyle::with_template(template).unwrap();
+            let style = ProgressStyle::with_template(template).unwrap();
+            // They panic if there are too few.
+            let _ = style.progress_chars(BAR).tick_chars(SPINNER);
         }
     }
 }

@@ -17,6 +17,9 @@ use crate::output;
 const KEYS: &str =
     "q quit  ↑↓ choose  s stop  k kill  n name  c cpu  m memory  p pids  r restarts  u uptime";
 
+/// The keys that have no letter, where there is only ASCII.
+const ARROWS: (&str, &str) = ("↑↓", "up/down");
+
 /// What is shown beside the rows.
 pub struct Surroundings<'a> {
     /// Where the daemon is.
@@ -93,7 +96,11 @@ pub fn draw(frame: &mut Frame, model: &Model, surroundings: &Surroundings) {
     let mut state = TableState::new().with_selected(model.selected());
     frame.render_stateful_widget(table, rows, &mut state);
 
-    let text = surroundings.message.unwrap_or(KEYS);
+    let keys = match output::has_utf8() {
+        true => KEYS.to_owned(),
+        false => KEYS.replace(ARROWS.0, ARROWS.1),
+    };
+    let text = surroundings.message.unwrap_or(&keys);
     let style = if surroundings.message.is_some() {
         strong()
     } else {

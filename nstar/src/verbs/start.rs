@@ -49,6 +49,16 @@ pub struct Start {
     /// Program instead of the manifest's; `<INIT>` stands for the manifest's.
     #[arg(short, long, value_name = "PATH")]
     init: Option<String>,
+    /// Argument instead of the manifest's, as 0.9.x takes it.
+    #[arg(
+        short,
+        long,
+        hide = true,
+        value_name = "ARGUMENT",
+        allow_hyphen_values = true,
+        conflicts_with = "command"
+    )]
+    args: Vec<String>,
     /// Wait for the end of the container. Needs the permission `notifications`.
     #[arg(short, long)]
     wait: bool,
@@ -102,6 +112,13 @@ impl Start {
         while let Some((key, value)) = words.peek().and_then(|word| as_variable(word)) {
             environment.insert(key, value);
             words.next();
+        }
+        if !self.args.is_empty() {
+            return Overrides {
+                init: self.init,
+                arguments: self.args,
+                environment,
+            };
         }
         let is_argument = self.init.is_some() || words.peek().is_some_and(|w| w.starts_with('-'));
         let init = if is_argument { self.init } else { words.next() };
@@ -207,7 +224,7 @@ mod tests {
     #[test]
     fn what_the_words_of_a_command_mean() {
         type Variables = &'static [(&'static str, &'static str)];
-        let cases: [(&str, Option<&str>, &[&str], Variables); 10] = [
+        let cases: [(&str, Option<&str>, &[&str], Variables); 12] = [
             ("start a", None, &[], &[]),
             ("start a A=b", None, &[], &[("A", "b")]),
             (
@@ -228,6 +245,13 @@ mod tests {
                 &[("A", "c")],
             ),
             ("start a /x=y", Some("/x=y"), &[], &[]),
+            (
+                "start a --args x -a --y --env A=b",
+                None,
+                &["x", "--y"],
+                &[("A", "b")],
+            ),
+            ("start --init /x -a y a", Some("/x"), &["y"], &[]),
         ];
         for (line, init, arguments, environment) in cases {
             let expected = Overrides {

@@ -3,6 +3,7 @@
 use std::process::{Command, Output};
 
 use crate::{
+    console::Console,
     daemon::{DETAILS, Daemon, LIST, Step, inspected, ok, stdout},
     terminal::Terminal,
 };
@@ -112,6 +113,20 @@ fn list_is_not_broken_within_words_on_a_narrow_terminal() {
         ]
     );
     daemon.end();
+}
+
+#[test]
+fn terminals_of_another_encoding_get_ascii() {
+    for (locale, keys) in [("C.UTF-8", "↑↓ choose"), ("C", "up/down choose")] {
+        let console = Console::new(true);
+        let words = ["--url", &console.url(), "top", "--delay", "50ms"];
+        let mut terminal = Terminal::run_in(locale, 24, 100, &words);
+        terminal.expect_text(keys);
+        let lines = terminal.lines();
+        assert_eq!(lines.concat().is_ascii(), locale == "C", "{lines:?}");
+        terminal.press("q");
+        assert!(terminal.wait().success());
+    }
 }
 
 #[test]

@@ -33,6 +33,11 @@ pub struct Terminal {
 impl Terminal {
     /// Runs nstar on a terminal of this size, with the terminal as its controlling one.
     pub fn run(rows: u16, columns: u16, words: &[&str]) -> Terminal {
+        Terminal::run_in("C.UTF-8", rows, columns, words)
+    }
+
+    /// The same in another locale.
+    pub fn run_in(locale: &str, rows: u16, columns: u16, words: &[&str]) -> Terminal {
         let size = Winsize {
             ws_row: rows,
             ws_col: columns,
@@ -46,6 +51,7 @@ impl Terminal {
             .arg(env!("CARGO_BIN_EXE_nstar"))
             .args(words)
             .env("TERM", "xterm-256color")
+            .env("LC_ALL", locale)
             .env_remove("NO_COLOR")
             .env_remove("NSTAR_URL")
             .stdin(stdio())
