@@ -28,7 +28,7 @@ pub fn compression() -> impl TypedValueParser<Value = Compression> {
 #[derive(Debug, Clone, clap::Args)]
 pub struct ImageArguments {
     /// Compression of the image
-    #[arg(short, long, alias = "compression-algorithm", default_value_t, value_parser = compression())]
+    #[arg(short, long, default_value_t, value_parser = compression())]
     pub compression: Compression,
     /// How many bytes of a file are compressed together: a power of two from 4096 to 1048576 [default: 131072]
     #[arg(short, long, value_name = "BYTES")]

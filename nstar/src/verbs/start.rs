@@ -49,7 +49,7 @@ pub struct Start {
     /// Program instead of the manifest's; `<INIT>` stands for the manifest's.
     #[arg(short, long, value_name = "PATH")]
     init: Option<String>,
-    /// Argument instead of the manifest's, as 0.9.x takes it.
+    /// Argument instead of the manifest's, as 0.9.0 takes it.
     #[arg(
         short,
         long,

@@ -13,7 +13,7 @@ use crate::packing::{self, ImageArguments, Job};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The manifest
-    #[arg(short, long, alias = "manifest", value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     manifest_path: PathBuf,
     /// Directory with the content of the image; without it the image holds just the mount points
     #[arg(short, long, value_name = "DIR")]

@@ -201,14 +201,12 @@ fn the_options_of_0_9_x_still_work() {
         "out",
     ];
     sextant.succeeds(&[&pack[..], &["-c", "zstd", "-b", "65536"]].concat());
-    let long = "pack --manifest manifest.yaml --root root --key test.key --out out --compression-algorithm zstd \
+    let long = "pack --manifest-path manifest.yaml --root root --key test.key --out out --compression zstd \
                 --block-size 65536";
     let first = std::fs::read(sextant.path("out/hello-1.2.3.npk")).unwrap();
     sextant.succeeds(&long.split_whitespace().collect::<Vec<_>>());
-    assert_eq!(
-        std::fs::read(sextant.path("out/hello-1.2.3.npk")).unwrap(),
-        first
-    );
+    let second = std::fs::read(sextant.path("out/hello-1.2.3.npk")).unwrap();
+    assert_eq!(second, first);
     let npk = "out/hello-1.2.3.npk";
     let unpack = [
         "unpack",
