@@ -4,11 +4,13 @@
 //! most one read buffer and one line are held, lines beyond the rate limit are dropped and counted.
 
 mod limit;
+mod outlet;
 mod split;
 pub mod writer;
 
 use limit::{Dropped, Limit};
 use northstar_manifest::Container;
+use outlet::Outlet;
 use rustix::pipe::{PipeFlags, pipe_with};
 use split::{Splitter, escape};
 use std::{
@@ -16,11 +18,7 @@ use std::{
     os::fd::OwnedFd,
     time::{Duration, Instant},
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::unix::pipe::Receiver,
-    task::JoinHandle,
-};
+use tokio::{io::AsyncReadExt, net::unix::pipe::Receiver, task::JoinHandle};
 use tracing::{info, warn};
 
 /// Bytes read from a pipe at once.
@@ -63,13 +61,11 @@ impl Readers {
 
     /// Makes a pipe whose bytes go to the same stream of the daemon. Returns the write end for the container.
     ///
-    /// Must be called within the tokio runtime. Fails when descriptors run out (pipe(2)).
+    /// Must be called within the tokio runtime. Fails when descriptors or threads run out (pipe(2), pthread_create(3)).
     pub fn inherit(&mut self, stream: Stream) -> io::Result<OwnedFd> {
         let (receiver, write) = pipe()?;
-        self.tasks.push(match stream {
-            Stream::Stdout => tokio::spawn(copy(receiver, tokio::io::stdout())),
-            Stream::Stderr => tokio::spawn(copy(receiver, tokio::io::stderr())),
-        });
+        let outlet = Outlet::of(stream)?;
+        self.tasks.push(tokio::spawn(copy(receiver, outlet)));
         Ok(write)
     }
 
@@ -126,14 +122,14 @@ fn warn_dropped(container: &Container, stream: Stream, dropped: Dropped) {
     );
 }
 
-async fn copy(mut receiver: Receiver, mut output: impl AsyncWrite + Unpin) {
+async fn copy(mut receiver: Receiver, output: Outlet) {
     let mut buffer = vec![0; READ_BUFFER];
     let mut open = true;
     while let Ok(length @ 1..) = receiver.read(&mut buffer).await {
         // When nobody reads the daemon's output the container goes on, unheard.
         if open {
             let bytes = buffer.get(..length).unwrap_or_default();
-            open = output.write_all(bytes).await.is_ok() && output.flush().await.is_ok();
+            open = output.write(bytes).await.is_ok();
         }
     }
 }
@@ -141,7 +137,10 @@ async fn copy(mut receiver: Receiver, mut output: impl AsyncWrite + Unpin) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{fs::File, io::Write};
+    use std::{
+        fs::File,
+        io::{Read, Write},
+    };
 
     #[tokio::test]
     async fn drain_waits_for_the_last_writer() {
@@ -173,12 +172,25 @@ mod tests {
     #[tokio::test]
     async fn copied_bytes_are_the_same_bytes() {
         let (receiver, write) = pipe().unwrap();
-        let mut output = Vec::new();
+        let (mut reader, output) = std::io::pipe().unwrap();
         let bytes = b"raw \x1b bytes\nwithout end".to_vec();
         let sent = bytes.clone();
         let writer = std::thread::spawn(move || File::from(write).write_all(&sent).unwrap());
-        copy(receiver, &mut output).await;
+        copy(receiver, Outlet::new(output).unwrap()).await;
         writer.join().unwrap();
-        assert_eq!(output, bytes);
+        let mut read = Vec::new();
+        reader.read_to_end(&mut read).unwrap();
+        assert_eq!(read, bytes);
+    }
+
+    #[tokio::test]
+    async fn container_goes_on_when_nobody_reads() {
+        let (receiver, write) = pipe().unwrap();
+        let (reader, output) = std::io::pipe().unwrap();
+        drop(reader);
+        // More than the pipe holds: it is written only if somebody reads the other end.
+        let writer = std::thread::spawn(move || File::from(write).write_all(&[b'x'; 1 << 20]));
+        copy(receiver, Outlet::new(output).unwrap()).await;
+        assert!(writer.join().unwrap().is_ok());
     }
 }

@@ -53,8 +53,9 @@ impl Splitter {
     }
 }
 
-/// The line as text in which nothing moves a cursor or forges another line: control characters and bytes that are
-/// not UTF-8 are written as escapes, everything else stands as it is.
+/// The line as text in which nothing moves a cursor, forges another line or hides: control and format characters (among
+/// them those that change the direction of text), characters that are none, and bytes that are not UTF-8 are written as
+/// escapes, everything else stands as it is.
 pub(crate) fn escape(line: &[u8]) -> String {
     let mut text = String::with_capacity(line.len());
     for chunk in line.utf8_chunks() {
@@ -62,15 +63,10 @@ pub(crate) fn escape(line: &[u8]) -> String {
             match character {
                 '\t' => text.push_str("\\t"),
                 '\r' => text.push_str("\\r"),
-                // Line and paragraph separators and the direction overrides are no control characters to
-                // Unicode, but they break and reorder lines all the same.
-                '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                    text.extend(character.escape_unicode());
-                }
-                other if other.is_control() && other.is_ascii() => {
+                other if other.is_ascii_control() => {
                     text.push_str(&format!("\\x{:02x}", u32::from(other)));
                 }
-                other if other.is_control() => text.extend(other.escape_unicode()),
+                other if !is_shown(other) => text.extend(other.escape_unicode()),
                 other => text.push(other),
             }
         }
@@ -79,6 +75,25 @@ pub(crate) fn escape(line: &[u8]) -> String {
         }
     }
     text
+}
+
+/// Whether a character is to be seen or is a space: neither a control character nor a format character, line
+/// or paragraph separator, nor one that is assigned to nothing.
+fn is_shown(character: char) -> bool {
+    let separates = matches!(character, '\u{2028}' | '\u{2029}');
+    if character.is_ascii() || character.is_whitespace() {
+        return !character.is_control() && !separates;
+    }
+    // The standard library knows what can be printed. It escapes marks only where there is nothing to put them on.
+    let mut buffer = [b'x'; 5];
+    let length = character.len_utf8();
+    if let Some(place) = buffer.get_mut(1..=length) {
+        character.encode_utf8(place);
+    }
+    let pair = buffer
+        .get(..=length)
+        .and_then(|pair| str::from_utf8(pair).ok());
+    pair.is_some_and(|pair| pair.escape_debug().count() == 2)
 }
 
 #[cfg(test)]
@@ -148,6 +163,44 @@ mod tests {
     fn text_is_left_alone() {
         let text = r#"{"path":"C:\\x","grüße":"日本"} 'quoted' "too""#;
         assert_eq!(escape(text.as_bytes()), text);
+    }
+
+    #[test]
+    fn what_hides_or_reorders_is_escaped() {
+        // The marks, embeddings, overrides and isolates of direction; what has no width; separators; language tags;
+        // annotations; C1 controls; a character that no text has.
+        let ranges = [
+            ('\u{80}', '\u{9f}'),
+            ('\u{ad}', '\u{ad}'),
+            ('\u{61c}', '\u{61c}'),
+            ('\u{180e}', '\u{180e}'),
+            ('\u{200b}', '\u{200f}'),
+            ('\u{2028}', '\u{202e}'),
+            ('\u{2060}', '\u{206f}'),
+            ('\u{feff}', '\u{feff}'),
+            ('\u{fff9}', '\u{fffb}'),
+            ('\u{e0001}', '\u{e007f}'),
+            ('\u{10ffff}', '\u{10ffff}'),
+        ];
+        for character in ranges.into_iter().flat_map(|(first, last)| first..=last) {
+            let text = format!("a{character}b");
+            let expected = format!("a{}b", character.escape_unicode());
+            assert_eq!(escape(text.as_bytes()), expected);
+        }
+    }
+
+    #[test]
+    fn text_of_all_kinds_is_left_alone() {
+        for text in [
+            "a\u{301} decomposed",
+            "नमस्ते",
+            "السلام عليكم",
+            "全角\u{3000}空白",
+            "no\u{a0}break",
+            "🦀 ☃ √2 → ∞",
+        ] {
+            assert_eq!(escape(text.as_bytes()), text);
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::harness::Site;
 use nix::sys::signal::Signal;
+use std::process::Command;
 
 #[test]
 fn piped_lines_are_records_that_end_in_the_line() {
@@ -70,5 +71,41 @@ fn standard_streams_are_no_terminal_and_input_is_empty() {
     assert_eq!(
         console.exit_of(&app),
         serde_json::json!({"exit": {"code": 42}})
+    );
+}
+
+#[test]
+fn output_that_nobody_reads_costs_no_threads() {
+    const CONTAINERS: usize = 24;
+    let site = Site::new();
+    let script = "head -c 300000 /dev/zero";
+    let containers: Vec<String> = (0..CONTAINERS)
+        .map(|number| site.shell(&format!("app{number}"), script, "io: {stdout: inherit}", ""))
+        .collect();
+    let pipe = site.path("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let daemon = site.command();
+    let mut command = Command::new("sh");
+    // A pipe that is open for reading, by the daemon itself, and is never read.
+    command
+        .args(["-c", "exec \"$@\" 1<>\"$0\""])
+        .arg(&pipe)
+        .arg(daemon.get_program())
+        .args(daemon.get_args());
+    let daemon = site.daemon_by(command);
+    let threads = || {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", daemon.pid()));
+        tasks.unwrap().count()
+    };
+    let mut console = daemon.console();
+    assert_eq!(console.start(&containers[0]), None);
+    let before = threads();
+    for container in &containers[1..] {
+        assert_eq!(console.start(container), None);
+    }
+    let after = threads();
+    assert!(
+        after < before + CONTAINERS / 2,
+        "{before} before, {after} after"
     );
 }
