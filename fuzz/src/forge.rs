@@ -193,6 +193,16 @@ pub fn superblock(data_blocks: u64, salt: &[u8]) -> Vec<u8> {
     block
 }
 
+/// The salt that follows from a manifest, for images of that many blocks.
+pub fn expected_salt(manifest: &[u8], data_blocks: u64) -> Vec<u8> {
+    let from = [
+        b"northstar verity salt".as_slice(),
+        &data_blocks.to_le_bytes(),
+        manifest,
+    ];
+    sha256(&from.concat()).to_vec()
+}
+
 /// Root hash and tree of `data`, which is whole blocks; the level of one block first.
 pub fn hash_tree(data: &[u8], salt: &[u8]) -> ([u8; 32], Vec<u8>) {
     let mut hashes: Vec<[u8; 32]> = data

@@ -138,7 +138,9 @@ impl<'a> Unsigned<'a> {
             None => {
                 // The checksum is all that vouches for the image.
                 let sums = package.archive().checksums(file)?;
-                let tree = verity::build(file, image.offset, size / BLOCK_U64, &sums, &counter)?;
+                let blocks = size / BLOCK_U64;
+                let manifest = &package.archive().manifest;
+                let tree = verity::build(file, image.offset, blocks, manifest, &sums, &counter)?;
                 let tail = tree.to_bytes();
                 let mut crc32 = sums.all;
                 crc32.update(&tail);

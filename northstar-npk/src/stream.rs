@@ -5,8 +5,10 @@ use crate::archive::{
     first_difference, local_header, parse_local,
 };
 use crate::key::PublicKey;
+use crate::limits::BLOCK_U64;
 use crate::package::{OpenError, authenticate, check_comment};
 use crate::signature::Hashes;
+use crate::verity::ArrivingImage;
 use crate::version;
 
 /// Checks the bytes of a package in the order of the file, in any pieces.
@@ -15,10 +17,9 @@ use crate::version;
 /// or one of another key before the first byte of its image, a damaged image at its end. It holds the
 /// manifest and the signature until the image begins, each once, and hardly anything after that.
 ///
-/// One thing it cannot check: the salt of the hash tree comes after the data it is needed for.
-/// So against the root hash the image is checked afterwards, with
-/// [`verify_image`](crate::verity::verify_image); the checksum of the archive, which is compared
-/// here, finds damage on the way but no forgery.
+/// One thing it does not check is the image against its root hash. The checksum of the archive, which is compared
+/// here, finds damage on the way but no forgery. [`StreamVerifier::image`] gives what does that beside it, on a thread
+/// of its own; or it is done afterwards, with [`verify_image`](crate::verity::verify_image).
 #[derive(Debug)]
 pub struct StreamVerifier {
     key: Option<PublicKey>,
@@ -64,6 +65,8 @@ struct Start {
     layout: Layout,
     records: Vec<Record>,
     hashes: Option<Hashes>,
+    /// The image that the signature is for, as long as nobody asked for it.
+    image: Option<ArrivingImage>,
 }
 
 impl StreamVerifier {
@@ -82,6 +85,16 @@ impl StreamVerifier {
             self.state = state.advance(&mut bytes, self.key.as_ref())?;
         }
         Ok(())
+    }
+
+    /// What hashes the image while it arrives: once, from the first byte of the image on, if the package has to be signed.
+    ///
+    /// It takes the bytes of the package from any position before the image on.
+    pub fn image(&mut self) -> Option<ArrivingImage> {
+        match &mut self.state {
+            State::Image { start, .. } | State::Tail { start, .. } => start.image.take(),
+            State::Head(_) | State::Failed => None,
+        }
     }
 
     /// Checks that the package is complete.
@@ -113,7 +126,11 @@ impl State {
                 }
                 let hashes = authenticate(&head.manifest, head.signature.as_deref(), key)?;
                 let left = head.records.last().map_or(0, |image| image.size.into());
+                let image = key.and(hashes).map(|hashes| {
+                    ArrivingImage::new(&head.manifest, head.start, hashes.verity_offset / BLOCK_U64)
+                });
                 let start = Start {
+                    image,
                     layout: head.layout.ok_or(ArchiveError::NoEnd)?,
                     records: head.records,
                     hashes,

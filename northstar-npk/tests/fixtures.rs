@@ -103,10 +103,21 @@ fn every_package_passes_as_a_stream_of_any_pieces() {
         let bytes = std::fs::read(fixture(name)).unwrap();
         for piece in [1, 7, 4096, usize::MAX] {
             let mut stream = StreamVerifier::new(Some(key()));
+            let mut image = None;
+            let mut position = 0;
             for bytes in bytes.chunks(piece.min(bytes.len())) {
                 stream.update(bytes).unwrap();
+                image = image.or_else(|| stream.image());
+                if let Some(image) = &mut image {
+                    image.update(position, bytes);
+                }
+                position += bytes.len() as u64;
             }
+            assert!(stream.image().is_none());
             stream.finish().unwrap();
+            let file = open(name);
+            let package = Package::open(&file, Some(&key())).unwrap();
+            image.unwrap().verify(&file, package.image()).unwrap();
         }
     }
     let mut stream = StreamVerifier::new(None);

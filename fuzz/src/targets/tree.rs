@@ -12,7 +12,7 @@ use std::os::unix::fs::FileExt;
 
 use northstar_npk::Package;
 use northstar_npk::signature::Hashes;
-use northstar_npk::verity::verify_image;
+use northstar_npk::verity::{ArrivingImage, verify_image};
 
 use super::{Target, leave};
 use crate::forge::{self, BLOCK, Contents, Image, Layout};
@@ -55,6 +55,9 @@ const WORDS: &[&[u8]] = &[
 /// Most memory in bytes: the buffer of one tree block's children, of that block, and their hashes.
 const LIMIT: usize = 1024 * 1024;
 
+/// In how many bytes an image arrives, which is no number of blocks.
+const PIECE: usize = 5000;
+
 const MANIFEST: &[u8] = b"name: a\nversion: 0.0.1\nuid: 1\ngid: 1\n";
 
 /// Where the image begins in the file: what is in front takes less than a block.
@@ -75,7 +78,11 @@ thread_local! {
 
 impl Original {
     fn new(salt_size: u8, blocks: usize) -> Original {
-        let salt = vec![0x3c; salt_size.into()];
+        let salt = match salt_size {
+            // The one that is expected while an image arrives.
+            32 => forge::expected_salt(MANIFEST, blocks as u64),
+            _ => vec![0x3c; salt_size.into()],
+        };
         let data = vec![0xa5; blocks * BLOCK];
         let (root, tree) = forge::hash_tree(&data, &salt);
         let image = [data, forge::superblock(blocks as u64, &salt), tree].concat();
@@ -147,7 +154,7 @@ fn change(original: &Original, mut recipe: Recipe<'_>) {
     for edit in &edits {
         write(original, &image, edit);
     }
-    let is_accepted = accepted(original, stated as u64, root);
+    let is_accepted = accepted(original, &image, stated as u64, root);
     for edit in &edits {
         write(original, &original.image, edit);
     }
@@ -179,8 +186,8 @@ fn fitting(image: &[u8], offset: usize) -> Option<[u8; 32]> {
     Some(forge::sha256(&[salt, block].concat()))
 }
 
-/// Whether the code under test accepts the image that is in the file now.
-fn accepted(original: &Original, offset: u64, root: [u8; 32]) -> bool {
+/// Whether the code under test accepts the image that is in the file now, read from there as well as while it arrives.
+fn accepted(original: &Original, image: &[u8], offset: u64, root: [u8; 32]) -> bool {
     let hashes = Hashes {
         meta: [0; 32],
         manifest: [0; 32],
@@ -210,7 +217,19 @@ fn accepted(original: &Original, offset: u64, root: [u8; 32]) -> bool {
     file.set_len(after + end.len() as u64)
         .expect("a file of this size");
     memory::bounded(LIMIT, || {
-        Package::open(file, None).is_ok_and(|package| verify_image(file, package.image()).is_ok())
+        let Ok(package) = Package::open(file, None) else {
+            return false;
+        };
+        let read = verify_image(file, package.image());
+        let mut arriving = ArrivingImage::new(MANIFEST, START, offset / BLOCK as u64);
+        let mut position = START;
+        for piece in image.chunks(PIECE) {
+            arriving.update(position, piece);
+            position += piece.len() as u64;
+        }
+        let arrived = arriving.verify(file, package.image());
+        assert_eq!(format!("{arrived:?}"), format!("{read:?}"));
+        read.is_ok()
     })
 }
 

@@ -72,15 +72,14 @@ pub fn pack_clones(
     Ok(packed)
 }
 
-/// A squashfs image and the tree over it.
+/// A squashfs image.
 struct Built {
     image: Squashfs,
     checksums: Checksums,
-    hashes: Option<HashTree>,
     warnings: Vec<Warning>,
 }
 
-/// Makes image and hash tree; `scratch` is a directory with room for them.
+/// Makes the image; `scratch` is a directory with room for it.
 fn build(options: &PackOptions<'_>, scratch: &Path) -> Result<Built, PackError> {
     let differences = options.manifest.differences().into_iter();
     let mut warnings: Vec<_> = differences.map(Warning::Compatibility).collect();
@@ -90,22 +89,30 @@ fn build(options: &PackOptions<'_>, scratch: &Path) -> Result<Built, PackError> 
             path: scratch.to_owned(),
             source,
         })?;
-    let hashes = match options.key {
-        Some(_) => {
-            let counter = Counter::new(options.progress, Stage::HashTree, image.size);
-            let blocks = image.size / BLOCK_U64;
-            let tree = verity::build(&image.file, 0, blocks, &checksums, &counter)?;
-            counter.finish();
-            Some(tree)
-        }
-        None => None,
-    };
     Ok(Built {
         image,
         checksums,
-        hashes,
         warnings,
     })
+}
+
+impl Built {
+    /// The tree over the image of a package with this `manifest.yaml`, if it is going to be signed.
+    fn tree(
+        &self,
+        manifest: &[u8],
+        options: &PackOptions<'_>,
+    ) -> Result<Option<HashTree>, PackError> {
+        if options.key.is_none() {
+            return Ok(None);
+        }
+        let Squashfs { file, size, .. } = &self.image;
+        let counter = Counter::new(options.progress, Stage::HashTree, *size);
+        let blocks = size / BLOCK_U64;
+        let tree = verity::build(file, 0, blocks, manifest, &self.checksums, &counter)?;
+        counter.finish();
+        Ok(Some(tree))
+    }
 }
 
 /// Puts a package around the image and checks it.
@@ -122,11 +129,12 @@ fn assemble_one(
     };
     let yaml = yaml(manifest)?;
     let size = built.image.size;
-    let signature = match (options.key, &built.hashes) {
+    let tree = built.tree(&yaml, options)?;
+    let signature = match (options.key, &tree) {
         (Some(key), Some(tree)) => Some(assemble::hashes(&yaml, tree.root_hash, size).sign(key)),
         _ => None,
     };
-    let tail = built.hashes.as_ref().map(HashTree::to_bytes);
+    let tail = tree.as_ref().map(HashTree::to_bytes);
     let tail = tail.unwrap_or_default();
     let mut crc32 = built.checksums.all.clone();
     crc32.update(&tail);
@@ -146,7 +154,7 @@ fn assemble_one(
         path: staging.publish().map_err(failed)?,
         container: manifest.container(),
         size,
-        root_hash: built.hashes.as_ref().map(|tree| tree.root_hash),
+        root_hash: tree.map(|tree| tree.root_hash),
         warnings: built.warnings.clone(),
     })
 }

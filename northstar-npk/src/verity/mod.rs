@@ -6,6 +6,7 @@
 //! one data block and so no tree, of that block. The kernel documents this in
 //! `Documentation/admin-guide/device-mapper/verity.rst`.
 
+mod arriving;
 mod hash;
 mod superblock;
 mod tree;
@@ -16,7 +17,7 @@ use std::io;
 use crate::limits::BLOCK_U64;
 use crate::signature::Hash;
 
-pub use crate::stream::StreamVerifier;
+pub use arriving::ArrivingImage;
 pub(crate) use superblock::Superblock;
 pub use superblock::{SALT_LIMIT, SuperblockError};
 pub(crate) use tree::build;

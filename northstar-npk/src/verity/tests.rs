@@ -1,5 +1,7 @@
 //! Agreement with `veritysetup` (package `cryptsetup-bin`), which these tests need, and damage.
 
+mod arriving;
+
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
@@ -11,6 +13,9 @@ use crate::checksum::Checksums;
 use crate::limits::BLOCK;
 use crate::package::Image;
 use crate::progress::{Counter, Stage};
+
+/// Stands for a manifest.
+const MANIFEST: &[u8] = b"name: image\n";
 
 /// From no tree over one and two levels to the first block of a third.
 const COUNTS: [u64; 6] = [1, 127, 128, 129, 16384, 16385];
@@ -51,7 +56,7 @@ fn uuid_text(uuid: &[u8; 16]) -> String {
 fn build_from_start(file: &File, blocks: u64) -> Result<HashTree, VerityError> {
     let checksums = Checksums::read(file, 0, blocks * BLOCK_U64).unwrap();
     let counter = Counter::new(None, Stage::HashTree, 0);
-    build(file, 0, blocks, &checksums, &counter)
+    build(file, 0, blocks, MANIFEST, &checksums, &counter)
 }
 
 /// Data, superblock and tree in one file, as in a package.
@@ -143,7 +148,7 @@ fn veritysetup_verifies_our_images() {
 }
 
 #[test]
-fn equal_content_gives_equal_trees_and_other_content_another_salt() {
+fn equal_packages_get_equal_trees_and_others_another_salt() {
     let directory = tempfile::tempdir().unwrap();
     let (file, _) = data(directory.path(), 129);
     let tree = build_from_start(&file, 129).unwrap();
@@ -156,7 +161,13 @@ fn equal_content_gives_equal_trees_and_other_content_another_salt() {
     let writable = File::options().write(true).open(path).unwrap();
     writable.write_all_at(b"x", 70 * BLOCK_U64).unwrap();
     let changed = build_from_start(&file, 129).unwrap();
-    assert_ne!(changed.superblock.salt, tree.superblock.salt);
+    assert_ne!(changed.superblock.uuid, tree.superblock.uuid);
+    assert_ne!(changed.root_hash, tree.root_hash);
+    let checksums = Checksums::read(&file, 0, 129 * BLOCK_U64).unwrap();
+    let counter = Counter::new(None, Stage::HashTree, 0);
+    let renamed = build(&file, 0, 129, b"name: other\n", &checksums, &counter).unwrap();
+    assert_ne!(renamed.superblock.salt, changed.superblock.salt);
+    assert_eq!(renamed.superblock.uuid, changed.superblock.uuid);
 }
 
 #[test]

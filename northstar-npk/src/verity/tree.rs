@@ -1,4 +1,4 @@
-//! Building a hash tree, with a salt that follows from the content.
+//! Building a hash tree, with a salt that follows from the manifest.
 
 use std::fs::File;
 
@@ -45,35 +45,47 @@ pub(crate) fn tree_blocks(data_blocks: u64) -> u64 {
     levels(data_blocks).iter().sum()
 }
 
+/// The salt that images of packages with this `manifest.yaml` get: a hash of the manifest and the number of blocks.
+///
+/// A salt does not have to be secret; it keeps hashes that somebody computed for one image from being of use for
+/// another. It is derived from what comes before the image, so that whoever receives a package can hash the image while it
+/// arrives: the superblock, which has the final word on the salt, comes after the data.
+pub(super) fn salt(manifest: &[u8], data_blocks: u64) -> Hash {
+    let mut salt = Sha256::new_with_prefix("northstar verity salt");
+    salt.update(data_blocks.to_le_bytes());
+    salt.update(manifest);
+    salt.finalize().into()
+}
+
+/// A uuid that follows from the content of an image. Nothing reads it.
+fn uuid(data_blocks: u64, checksums: &Checksums) -> [u8; 16] {
+    let mut content = Sha256::new_with_prefix("northstar verity uuid");
+    content.update(data_blocks.to_le_bytes());
+    for piece in &checksums.pieces {
+        content.update(piece.to_le_bytes());
+    }
+    let hash = Hash::from(content.finalize());
+    custom_uuid(u128::from_be_bytes(first_half(&hash)))
+}
+
 /// Builds the tree over the `data_blocks` blocks of `file` that begin at `offset` in bytes.
 ///
-/// Salt and uuid are derived from the content, so that equal images get equal trees, and images
-/// that differ get different salts. A salt does not have to be secret; it keeps hashes that somebody
-/// computed for one image from being of use for another. The checksums it is derived from
-/// cost a fraction of a second pass with SHA-256, and the archive needs them anyway.
+/// Salt and uuid are derived from the manifest and the content, so that the same package always gets the same tree.
 pub(crate) fn build(
     file: &File,
     offset: u64,
     data_blocks: u64,
+    manifest: &[u8],
     checksums: &Checksums,
     counter: &Counter<'_>,
 ) -> Result<HashTree, VerityError> {
-    let derive = |purpose: &str| {
-        let mut content = Sha256::new_with_prefix(purpose);
-        content.update(data_blocks.to_le_bytes());
-        for piece in &checksums.pieces {
-            content.update(piece.to_le_bytes());
-        }
-        Hash::from(content.finalize())
-    };
-    let salt = derive("northstar verity salt").to_vec();
-    let seed = u128::from_be_bytes(first_half(&derive("northstar verity uuid")));
     let data = Data {
         file,
         offset,
         blocks: data_blocks,
     };
-    build_salted(data, salt, custom_uuid(seed), counter)
+    let salt = salt(manifest, data_blocks).to_vec();
+    build_salted(data, salt, uuid(data_blocks, checksums), counter)
 }
 
 /// Builds the tree over the first `data_blocks` blocks of `file`, on all cores, with a given salt of

@@ -51,6 +51,24 @@ pub(crate) fn verify_image_counted(
     check.run(verity)
 }
 
+/// Checks the tree above its bottom level, whose blocks have the hashes `bottom`.
+pub(super) fn verify_upper_levels(
+    file: &File,
+    image_offset: u64,
+    verity: &Verity,
+    bottom: &[Hash],
+) -> Result<(), VerityError> {
+    let counter = Counter::new(None, Stage::Check, 0);
+    let check = Check {
+        file,
+        image_offset,
+        hasher: BlockHasher::new(&verity.salt),
+        data_blocks: verity.data_blocks,
+        counter: &counter,
+    };
+    check.above(verity, bottom.to_vec())
+}
+
 /// Checks the one block whose hash is the root hash: the first of the tree, or, where there is no
 /// tree, the only data block.
 ///
@@ -82,24 +100,26 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn run(&self, verity: &Verity) -> Result<(), VerityError> {
-        let levels = levels(self.data_blocks);
+        let hashes = match levels(self.data_blocks).first() {
+            Some(blocks) => self.bottom_level(verity.total_blocks() - blocks, *blocks)?,
+            None => {
+                let mut buffer = Blocks::default();
+                self.read(0, 1, &mut buffer)?;
+                vec![self.hasher.hash(&buffer)]
+            }
+        };
+        self.above(verity, hashes)
+    }
+
+    /// Checks all levels above the bottom one, whose blocks have the given hashes, and the root hash.
+    fn above(&self, verity: &Verity, mut hashes: Vec<Hash>) -> Result<(), VerityError> {
         // In the file the top comes first, so the level above the data ends where the image does.
-        let mut end = verity.total_blocks();
-        let mut below_start = 0;
-        let mut hashes = Vec::new();
-        for (height, &blocks) in levels.iter().enumerate() {
-            let start = end - blocks;
-            hashes = match height {
-                0 => self.bottom_level(start, blocks)?,
-                _ => self.level(start, below_start, &hashes)?,
-            };
+        let mut levels = levels(self.data_blocks).into_iter();
+        let mut below_start = verity.total_blocks() - levels.next().unwrap_or(0);
+        for blocks in levels {
+            let start = below_start - blocks;
+            hashes = self.level(start, below_start, &hashes)?;
             below_start = start;
-            end = start;
-        }
-        if levels.is_empty() {
-            let mut buffer = Blocks::default();
-            self.read(0, 1, &mut buffer)?;
-            hashes.push(self.hasher.hash(&buffer));
         }
         match hashes.as_slice() {
             [root] if *root == verity.root_hash => Ok(()),

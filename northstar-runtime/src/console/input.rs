@@ -9,7 +9,7 @@ use super::{
     recycle::Buffers,
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use std::{io, time::Duration};
+use std::{future, io, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     time::{Instant, timeout_at},
@@ -135,7 +135,15 @@ impl<R: AsyncRead + Unpin> Input<R> {
             let buffers = self.body.get_or_insert_with(|| Buffers::new(BODY_CHUNK));
             let mut buffer = buffers.take();
             let mut memory = buffer.memory().limit(most(BODY_CHUNK));
-            self.io.read_buf(&mut memory).await?;
+            let mut is_more = self.io.read_buf(&mut memory).await? > 0;
+            // A full buffer is handed on once; what is not there yet is not waited for.
+            while is_more && memory.has_remaining_mut() {
+                is_more = tokio::select! {
+                    biased;
+                    read = self.io.read_buf(&mut memory) => read? > 0,
+                    () = future::ready(()) => false,
+                };
+            }
             return Ok(buffer.into_bytes());
         }
         // What came with the line before. A copy: a part of the buffer would keep all of it.

@@ -12,6 +12,7 @@ mod capacity;
 mod directory;
 mod error;
 mod files;
+mod hashing;
 mod load;
 mod package;
 mod staging;

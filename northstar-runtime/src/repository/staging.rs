@@ -6,7 +6,7 @@
 //!
 //! Each phase is a type that undoes itself when it is dropped: the file is deleted and the room given back. Bytes are
 //! written and checked on blocking threads, in pieces of [`PIECE`]; between two pieces an install occupies no thread,
-//! however slow its sender is.
+//! however slow its sender is. What was written is hashed beside that.
 
 use std::{fs::File, mem, sync::Arc};
 
@@ -17,6 +17,7 @@ use northstar_npk::Package;
 use super::{
     InstallError, InstalledPackage,
     capacity::Share,
+    hashing::Hashing,
     store::{Location, Store},
     writer::Writer,
 };
@@ -39,6 +40,8 @@ pub struct Staging {
     small: BytesMut,
     /// How many bytes both are, less than [`PIECE`].
     length: usize,
+    /// From the first piece of the image on, if packages have to be signed.
+    hashing: Option<Hashing>,
 }
 
 /// A complete, verified and durable package that is not in the repository yet.
@@ -60,6 +63,7 @@ impl Staging {
             pending: Vec::new(),
             small: BytesMut::new(),
             length: 0,
+            hashing: None,
         }
     }
 
@@ -94,7 +98,11 @@ impl Staging {
     pub async fn finish(mut self) -> Result<Staged, InstallError> {
         self.flush().await?;
         let writer = self.writer.take().ok_or(InstallError::Ended)?;
-        blocking(move || writer.finish()).await
+        let arrived = match self.hashing.take() {
+            Some(hashing) => Some(hashing.end().await?),
+            None => None,
+        };
+        blocking(move || writer.finish(arrived)).await
     }
 
     /// Puts the small bytes in their place behind the large ones.
@@ -113,14 +121,20 @@ impl Staging {
         self.length = 0;
         let pending = mem::take(&mut self.pending);
         let mut writer = self.writer.take().ok_or(InstallError::Ended)?;
+        let position = writer.position();
+        let written = pending.clone();
         // If this future is dropped the thread finishes its piece, and the install is undone there.
-        let writer = blocking(move || {
-            for bytes in pending {
-                writer.write(&bytes)?;
-            }
+        let mut writer = blocking(move || {
+            writer.write(&pending)?;
             Ok(writer)
         })
         .await?;
+        if self.hashing.is_none() {
+            self.hashing = writer.image().map(Hashing::new);
+        }
+        if let Some(hashing) = &mut self.hashing {
+            hashing.add(position, written).await?;
+        }
         self.writer = Some(writer);
         Ok(())
     }

@@ -2,18 +2,23 @@
 
 use std::{
     fs::File,
-    io::{self, Write},
+    io::{self, IoSlice, Write},
     os::fd::{AsFd, AsRawFd},
     sync::Arc,
     thread,
 };
 
-use northstar_npk::{Package, StreamVerifier, verity::verify_image};
+use bytes::Bytes;
+use northstar_npk::{
+    Package, StreamVerifier,
+    verity::{ArrivingImage, verify_image},
+};
 use rustix::io::Errno;
 
 use super::{
     InstallError,
     capacity::Share,
+    hashing::Arrived,
     staging::Staged,
     store::{Location, Store},
 };
@@ -50,23 +55,25 @@ impl Writer {
     }
 
     /// Checks and writes the next bytes.
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), InstallError> {
-        let received = self.received.saturating_add(bytes.len() as u64);
+    pub(super) fn write(&mut self, pieces: &[Bytes]) -> Result<(), InstallError> {
+        let size = pieces.iter().map(|bytes| bytes.len() as u64).sum();
+        let received = self.received.saturating_add(size);
         if received > self.declared {
             return Err(InstallError::TooLong {
                 declared: self.declared,
             });
         }
         // What is not going to be a package is not written.
-        self.verifier.update(bytes).map_err(InstallError::Package)?;
+        for bytes in pieces {
+            self.verifier.update(bytes).map_err(InstallError::Package)?;
+        }
         let (location, file) = match &mut self.file {
             Some(file) => file,
             None => self
                 .file
                 .insert(Location::create(&self.store, self.declared)?),
         };
-        file.write_all(bytes)
-            .map_err(|error| location.write_error(self.declared, error))?;
+        write_all(file, pieces).map_err(|error| location.write_error(self.declared, error))?;
         self.received = received;
         let waiting = received.saturating_sub(self.begun);
         if waiting >= WRITEBACK {
@@ -77,8 +84,18 @@ impl Writer {
         Ok(())
     }
 
-    /// Checks the package as a whole and makes it durable, at the same time.
-    pub(super) fn finish(self) -> Result<Staged, InstallError> {
+    /// How many bytes were written.
+    pub(super) fn position(&self) -> u64 {
+        self.received
+    }
+
+    /// What hashes the image from here on, or from an earlier byte of it; once, if the package has to be signed.
+    pub(super) fn image(&mut self) -> Option<ArrivingImage> {
+        self.verifier.image()
+    }
+
+    /// Checks the package as a whole and makes it durable, at the same time. `arrived` was given all bytes, if it is there.
+    pub(super) fn finish(self, arrived: Option<Arrived>) -> Result<Staged, InstallError> {
         let Self {
             store,
             share,
@@ -98,11 +115,11 @@ impl Writer {
             let sync = || location.sync(&file);
             match thread::Builder::new().spawn_scoped(scope, sync) {
                 Ok(syncing) => {
-                    let checked = check(&store, &reader);
+                    let checked = check(&store, &reader, arrived);
                     (syncing.join().unwrap_or(Err(InstallError::Ended)), checked)
                 }
                 // A thread the system does not give is not needed.
-                Err(_) => (sync(), check(&store, &reader)),
+                Err(_) => (sync(), check(&store, &reader, arrived)),
             }
         });
         // A disk that fails may also show as an image that is not the signed one, so it has the first word.
@@ -119,11 +136,33 @@ impl Writer {
     }
 }
 
+/// Writes all of `pieces` with as few calls as possible: a file system takes many pages at once for less than the same
+/// pages one by one.
+fn write_all(file: &mut File, pieces: &[Bytes]) -> io::Result<()> {
+    let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|bytes| IoSlice::new(bytes)).collect();
+    let mut left = slices.as_mut_slice();
+    // Without this, only empty slices would be left in the end.
+    IoSlice::advance_slices(&mut left, 0);
+    while !left.is_empty() {
+        match file.write_vectored(left) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut left, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 /// Reads a package and verifies its image.
-fn check(store: &Store, file: &File) -> Result<Package, InstallError> {
+fn check(store: &Store, file: &File, arrived: Option<Arrived>) -> Result<Package, InstallError> {
     let package = Package::open(file, store.key.as_ref()).map_err(InstallError::Package)?;
     if store.key.is_some() {
-        verify_image(file, package.image()).map_err(InstallError::Image)?;
+        match arrived {
+            Some(arrived) => arrived.complete().verify(file, package.image()),
+            None => verify_image(file, package.image()),
+        }
+        .map_err(InstallError::Image)?;
     }
     Ok(package)
 }

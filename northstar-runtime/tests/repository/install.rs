@@ -1,10 +1,16 @@
 //! Installs: what is acknowledged is there, and what is not leaves nothing.
 
-use std::{fs, time::Duration};
+use std::{
+    fs::{self, File},
+    ops::Range,
+    path::Path,
+    time::Duration,
+};
 
 use bytes::Bytes;
-use northstar_npk::{OpenError as PackageError, archive::ArchiveError, key::SecretKey};
+use northstar_npk::{OpenError as PackageError, Package, archive::ArchiveError, key::SecretKey};
 use northstar_runtime::{
+    config,
     repository::{InstallError, Repository},
     storage::{Kernel, MountRequest, mount},
 };
@@ -197,16 +203,50 @@ async fn packages_that_the_key_does_not_vouch_for_are_refused() {
 #[tokio::test]
 async fn a_damaged_image_is_refused_and_so_is_a_forged_one() {
     let env = Env::new();
-    let (repository, mut bytes) = empty(&env);
-    let image = env.request(
-        &env.path("packages/a-1.0.0.npk"),
-        northstar_runtime::storage::Integrity::FullRead,
-    );
-    let image = image.source.image;
-    let (start, end) = (image.offset as usize, (image.offset + image.size) as usize);
-    let before = crc32(&bytes[start..end]);
-    bytes[start + support::DATA_SIZE / 2] ^= 1;
-    let error = stage(&repository, &bytes).await.unwrap_err();
+    let (repository, bytes) = empty(&env);
+    let name = env.path("packages/a-1.0.0.npk");
+    refuses_other_images(&repository, bytes, &Image::of(&name)).await;
+    nothing_staged(&env);
+}
+
+/// The salt of its hash tree is no hash of the manifest, so that it can be hashed after its last byte at the earliest.
+#[tokio::test]
+async fn so_it_is_with_packages_of_0_9_2() {
+    let env = Env::new();
+    let config = config::Repository {
+        key: Some(support::fixture("fixture.pub")),
+        ..keyed(&env, &env.path("repository"))
+    };
+    let mut repository = open(&config);
+    let name = support::fixture("resource-zstd.npk");
+    let bytes = fs::read(&name).unwrap();
+    refuses_other_images(&repository, bytes.clone(), &Image::of(&name)).await;
+    nothing_staged(&env);
+    install(&mut repository, &bytes).await.unwrap();
+}
+
+/// Where the image of a package is, and its data.
+struct Image {
+    all: Range<usize>,
+    data: Range<usize>,
+}
+
+impl Image {
+    fn of(name: &Path) -> Image {
+        let package = Package::open(&File::open(name).unwrap(), None).unwrap();
+        let image = package.image();
+        let start = image.offset as usize;
+        Image {
+            all: start..start + image.size as usize,
+            data: start..start + image.squashfs_size as usize,
+        }
+    }
+}
+
+async fn refuses_other_images(repository: &Repository, mut bytes: Vec<u8>, image: &Image) {
+    let before = crc32(&bytes[image.all.clone()]);
+    bytes[image.data.start + image.data.len() / 2] ^= 1;
+    let error = stage(repository, &bytes).await.unwrap_err();
     assert!(
         matches!(
             error,
@@ -216,22 +256,21 @@ async fn a_damaged_image_is_refused_and_so_is_a_forged_one() {
     );
 
     // With the checksum put right everywhere, only the signed root hash tells.
-    let after = crc32(&bytes[start..end]).to_le_bytes();
+    let after = crc32(&bytes[image.all.clone()]).to_le_bytes();
     let places: Vec<_> = bytes
         .windows(4)
         .enumerate()
         .filter_map(|(at, window)| {
-            let in_image = (start..end).contains(&at);
-            (window == before.to_le_bytes() && !in_image).then_some(at)
+            let is_outside = !image.all.contains(&at);
+            (window == before.to_le_bytes() && is_outside).then_some(at)
         })
         .collect();
     assert_eq!(places.len(), 2, "local header and central directory");
     for at in places {
         bytes[at..at + 4].copy_from_slice(&after);
     }
-    let error = stage(&repository, &bytes).await.unwrap_err();
+    let error = stage(repository, &bytes).await.unwrap_err();
     assert!(matches!(error, InstallError::Image(_)), "{error:?}");
-    nothing_staged(&env);
 }
 
 /// CRC-32 as ZIP has it (polynomial 0xedb88320, reflected).
