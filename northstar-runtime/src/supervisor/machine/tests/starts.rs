@@ -82,7 +82,16 @@ fn start_of_a_resource_is_refused() {
     let resource = Error::StartContainerResource {
         container: container("lib:1.0.0"),
     };
-    denied(start(&mut machine, "lib:1.0.0"), resource);
+    denied(start(&mut machine, "lib:1.0.0"), resource.clone());
+    // A program of the client's makes it none that can be started.
+    let overrides = StartOverrides {
+        init: Some("/bin/sh".to_owned()),
+        ..StartOverrides::default()
+    };
+    let answer = ask(&mut machine, Job::default(), |reply| {
+        Request::Start(container("lib:1.0.0"), overrides, reply)
+    });
+    denied(answer, resource);
 }
 
 #[test]
