@@ -157,16 +157,21 @@ fn clones_are_numbered() {
 #[test]
 fn what_0_9_2_cannot_read_is_warned_of_and_packed() {
     let sextant = Sextant::new();
-    let manifest = MANIFEST.replace("uid: 1000", "uid: 70000");
-    fs::write(sextant.path("manifest.yaml"), manifest).unwrap();
-    let pack = ["pack", "--manifest-path", "manifest.yaml", "--out", "out"];
-    let output = sextant.command(&pack).output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let warnings = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        warnings.lines().count() == 1 && warnings.contains("`uid`"),
-        "{warnings}"
-    );
+    for (field, plain, beyond) in [
+        ("`uid`", "uid: 1000", "uid: 70000"),
+        ("`version`", "version: 1.2.3", "version: 1.2.3-rc.1"),
+    ] {
+        let manifest = MANIFEST.replace(plain, beyond);
+        fs::write(sextant.path("manifest.yaml"), manifest).unwrap();
+        let pack = ["pack", "--manifest-path", "manifest.yaml", "--out", "out"];
+        let output = sextant.command(&pack).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let warnings = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            warnings.lines().count() == 1 && warnings.contains(field),
+            "{warnings}"
+        );
+    }
 }
 
 #[test]
