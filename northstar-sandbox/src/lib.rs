@@ -9,7 +9,7 @@
 //!
 //! The daemon forks the [`forker`] before it starts its threads. A start has two phases: *arm*
 //! creates an init whose namespaces, mounts and root are as the [`plan::ArmPlan`] says, and *go*
-//! runs the [`plan::ExecPlan`] in it. Between the two the daemon moves init into its cgroup. Every
+//! runs the [`plan::ExecPlan`] in it. Init is born in its cgroup or joins it when it goes. Every
 //! [`step::Step`] that fails comes back with its name and errno; `docs/start.md` lists them with
 //! the reasons for their order.
 //!

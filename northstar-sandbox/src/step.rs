@@ -98,10 +98,10 @@ steps! {
     PayloadUmask "payload-umask",
     /// Payload: the descriptors it was promised, at the numbers it was promised.
     PayloadDescriptors "payload-descriptors",
-    /// Payload: a resource limit; the detail is its name.
-    Rlimit "rlimit",
     /// Payload: the scheduling policy, if the plan has one.
     Scheduler "scheduler",
+    /// Payload: a resource limit; the detail is its name.
+    Rlimit "rlimit",
     /// Payload: the user namespace is entered.
     EnterUserNamespace "enter-user-namespace",
     /// Payload: supplementary groups, read back.

@@ -275,7 +275,6 @@ const CASES: &[(&str, Refused)] = &[
         "sched: {policy: !deadline {runtime: 9223372036854775807, deadline: 9223372036854775807, period: 9223372036854775807}}",
         Start("scheduler"),
     ),
-    ("rlimits: {nproc: {soft: 0, hard: 0}}", Start("execve")),
     (
         "rlimits: {nice: {soft: 41, hard: 41}, nofile: {soft: 4294967296, hard: 4294967296}}",
         Start("rlimit"),

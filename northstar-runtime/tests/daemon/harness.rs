@@ -35,6 +35,15 @@ pub fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// A script that does nothing for ever.
+pub const SLEEP: &str = "while :; do sleep 1; done";
+
+/// The first child of a process.
+pub fn child(pid: i32) -> i32 {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    children.split_whitespace().next().unwrap().parse().unwrap()
+}
+
 /// Directories, packages and a configuration.
 #[derive(Debug)]
 pub struct Site {

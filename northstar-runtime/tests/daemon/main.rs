@@ -16,4 +16,5 @@ mod harness;
 mod network;
 mod output;
 mod passed;
+mod scheduling;
 mod user;

@@ -152,9 +152,10 @@ impl Payload {
         // Descriptors: before the limits, which may be lower than the numbers promised.
         let targets = place_descriptors(&plan, descriptors)?;
 
-        // Limits and scheduler: while the privileges to set them are there.
-        limits::apply_rlimits(&plan.rlimits)?;
+        // Scheduler and limits: while the privileges to set them are there, and in this order,
+        // because a limit may take away the right to a policy.
         limits::apply_sched(plan.sched)?;
+        limits::apply_rlimits(&plan.rlimits)?;
 
         // User namespace: after the last thing that takes privileges outside of it, and before the
         // ids, which are those inside.

@@ -111,7 +111,7 @@ pub(super) fn capabilities(manifest: &Manifest) -> Result<CapabilitySet, Error> 
 }
 
 /// The manifest's limits. What it does not name is as the daemon has it, except for the number of descriptors, which
-/// the daemon has raised for itself.
+/// the daemon has raised for itself, and for rights: nobody may take a better priority who does not have to.
 fn rlimits(manifest: &Manifest, nofile: Rlimit) -> Result<Vec<Rlimit>, Error> {
     let limits = manifest.rlimits.iter().map(|(kind, value)| {
         let kind = kind.as_str().parse::<RlimitKind>().map_err(Error::Rlimit)?;
@@ -122,8 +122,20 @@ fn rlimits(manifest: &Manifest, nofile: Rlimit) -> Result<Vec<Rlimit>, Error> {
         })
     });
     let mut limits = limits.collect::<Result<Vec<_>, Error>>()?;
-    if limits.iter().all(|limit| limit.kind != RlimitKind::Nofile) {
-        limits.push(nofile);
+    let no_right = |kind| Rlimit {
+        kind,
+        soft: Some(0),
+        hard: Some(0),
+    };
+    let unnamed = [
+        nofile,
+        no_right(RlimitKind::Nice),
+        no_right(RlimitKind::Rtprio),
+    ];
+    for limit in unnamed {
+        if limits.iter().all(|named| named.kind != limit.kind) {
+            limits.push(limit);
+        }
     }
     Ok(limits)
 }
@@ -269,9 +281,15 @@ mod tests {
     }
 
     #[test]
-    fn number_of_descriptors_is_what_it_was_before_the_daemon_raised_it() {
+    fn what_is_not_named_is_as_the_daemon_was_started_but_for_rights() {
         let plan = |manifest| plan(&manifest, StartOverrides::default(), Gifts::default()).rlimits;
-        assert_eq!(plan(manifest()), [NOFILE]);
+        let nothing = |kind| Rlimit {
+            kind,
+            soft: Some(0),
+            hard: Some(0),
+        };
+        let rights = [nothing(RlimitKind::Nice), nothing(RlimitKind::Rtprio)];
+        assert_eq!(plan(manifest()), [NOFILE, rights[0], rights[1]]);
         let mut own = manifest();
         let value = RlimitValue {
             soft: Some(10),
@@ -284,7 +302,7 @@ mod tests {
             soft: Some(10),
             hard: None,
         };
-        assert_eq!(plan(own), [own_limit]);
+        assert_eq!(plan(own), [own_limit, rights[0], rights[1]]);
     }
 
     #[test]
