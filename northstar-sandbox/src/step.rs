@@ -114,6 +114,8 @@ steps! {
     SelinuxExec "selinux-exec",
     /// Payload: the five capability sets, read back.
     Capabilities "capabilities",
+    /// Payload: listens on its sockets; the detail is the descriptor.
+    Listen "listen",
     /// Payload: everything but the promised descriptors closes on execve.
     CloseRange "close-range",
     /// Payload: no program it executes can gain privileges.

@@ -10,6 +10,10 @@ use nix::errno::Errno;
 use northstar_sandbox::seccomp::{Arch, Profile, Program, Rule, SeccompSpec, compile};
 use rustix::net::{AddressFamily, SocketType, socket};
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
 
 /// The profile `default` and more.
 fn spec(allow: impl IntoIterator<Item = (&'static str, Rule)>) -> SeccompSpec {
@@ -131,6 +135,80 @@ fn an_ordinary_program_runs() {
             .unwrap()
             .starts_with("Seccomp:\t2\n")
     );
+}
+
+/// What programs do all day, each by one that every Debian has; `$0` is a directory of its own.
+const ORDINARY: &[(&str, &str)] = &[
+    (
+        "files",
+        "cd $0; head -c 300000 /dev/urandom >a; cp a b; cmp a b; mv b c; ln c d; ln -s d e; stat -L e; rm e d
+         truncate -s 10 c; touch -d yesterday c; chmod 600 c; dd if=a of=f bs=4k conv=fsync; fallocate -l 64K g
+         sync -d f; mkdir -p x/y; find . -type f; df .; du -s .; rm -r x; mktemp -p .",
+    ),
+    (
+        "pipes and jobs",
+        "cd $0; mkfifo p; cat p >q & echo text >p; wait; grep -q text q; seq 1 100000 | sort -R | sort -n | tail -1
+         yes | head -100000 | sha256sum; tee r <q; timeout 9 sleep 0; nice true; nohup true; setsid true; env; id; date",
+    ),
+    (
+        "archives",
+        "cd $0; echo text >a; tar czf t.tar.gz a; tar xzOf t.tar.gz | grep -q text",
+    ),
+    (
+        "bash",
+        "bash -ec 'ulimit -n 256; umask 077; trap : USR1; kill -USR1 $$; coproc cat; echo hi >&${COPROC[1]}
+         read -r line <&${COPROC[0]}; test $line = hi; test -n \"$(cat <(echo x))\"'",
+    ),
+    (
+        "perl",
+        "cd $0; perl -MSocket -MFcntl=:flock -MPOSIX -e 'defined(my $pid = fork) or die; exit 3 unless $pid;
+         waitpid($pid, 0); die unless $? == 3 << 8; socketpair(my $a, my $b, AF_UNIX, SOCK_STREAM, 0) or die;
+         open(my $f, q(>), q(lock)) or die; flock($f, LOCK_EX) or die; alarm 60; system(q(true)) == 0 or die;
+         my $t = POSIX::times(); opendir(my $d, q(.)) or die; rename(q(lock), q(l)) or die; kill(0, $$) or die'",
+    ),
+];
+
+#[test]
+fn ordinary_programs_do_all_they_do() {
+    for (name, script) in ORDINARY {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().to_owned();
+        let output = confined(compiled(&spec([])), move || {
+            std::process::Command::new("/bin/sh")
+                .arg("-ec")
+                .arg(script)
+                .arg(path)
+                .output()
+        })
+        .unwrap();
+        assert!(output.status.success(), "{name}: {output:?}");
+    }
+}
+
+#[test]
+fn standard_library_does_all_it_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_owned();
+    confined(compiled(&spec([])), move || {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = std::thread::spawn(move || listener.accept().unwrap().0.write_all(b"x"));
+        let mut byte = [0];
+        let mut client = TcpStream::connect(address).unwrap();
+        client.set_nodelay(true).unwrap();
+        client.read_exact(&mut byte).unwrap();
+        server.join().unwrap().unwrap();
+        UnixDatagram::bind(path.join("socket")).unwrap();
+        std::fs::write(path.join("a"), "text").unwrap();
+        std::fs::copy(path.join("a"), path.join("b")).unwrap();
+        std::fs::create_dir_all(path.join("c/d")).unwrap();
+        std::fs::remove_dir_all(path.join("c")).unwrap();
+        assert!(std::thread::available_parallelism().is_ok());
+        assert!("localhost:1".to_socket_addrs().is_ok());
+        std::thread::sleep(Duration::from_nanos(1));
+        let status = std::process::Command::new("true").status().unwrap();
+        assert!(status.success());
+    });
 }
 
 #[test]

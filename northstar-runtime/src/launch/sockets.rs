@@ -12,7 +12,7 @@ use rustix::{
     },
     io::Errno,
     net::{
-        AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
+        AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, socket_with,
         sockopt::set_socket_passcred,
     },
 };
@@ -25,8 +25,6 @@ use std::{
 
 /// The flat directory. No container's name begins with a dot.
 const ALL: &str = ".all";
-/// Connections that wait for `accept`.
-const BACKLOG: i32 = 128;
 /// Everybody may look up a name: who may connect is said by the socket's own mode.
 const SEARCHABLE: Mode = Mode::from_raw_mode(0o755);
 
@@ -135,9 +133,7 @@ impl Names {
             AtFlags::empty(),
         )?;
         set_socket_passcred(&descriptor, socket.passcred.unwrap_or(false))?;
-        if socket.kind != SocketKind::Datagram {
-            listen(&descriptor, BACKLOG)?;
-        }
+        // The container listens, so that peers see its ids and not those of the daemon.
         let shown = self.shown(name);
         remove(self.all.as_fd(), &shown)?;
         linkat(directory, name, &self.all, shown, AtFlags::empty())?;
@@ -286,6 +282,11 @@ mod tests {
         .unwrap()
     }
 
+    /// What the container does.
+    fn listen(sockets: &Sockets) {
+        rustix::net::listen(&sockets.descriptors["control"], 1).unwrap();
+    }
+
     #[test]
     fn socket_has_the_owner_and_mode_of_the_manifest() {
         let dir = tempfile::tempdir().unwrap();
@@ -300,9 +301,32 @@ mod tests {
     }
 
     #[test]
+    fn kind_and_credentials_are_those_of_the_manifest() {
+        use rustix::net::sockopt::{socket_acceptconn, socket_passcred, socket_type};
+        let container = "a:1.0.0".parse().unwrap();
+        for (kind, expected) in [
+            (SocketKind::Stream, SocketType::STREAM),
+            (SocketKind::Datagram, SocketType::DGRAM),
+            (SocketKind::SeqPacket, SocketType::SEQPACKET),
+        ] {
+            for passcred in [None, Some(false), Some(true)] {
+                let dir = tempfile::tempdir().unwrap();
+                let mut sockets = manifest(kind);
+                sockets.get_mut("control").unwrap().passcred = passcred;
+                let bound = Sockets::bind(dir.path(), &container, (2000, 2001), &sockets).unwrap();
+                let socket = &bound.descriptors["control"];
+                assert_eq!(socket_type(socket).unwrap(), expected);
+                assert!(!socket_acceptconn(socket).unwrap());
+                assert_eq!(socket_passcred(socket).unwrap(), passcred == Some(true));
+            }
+        }
+    }
+
+    #[test]
     fn both_names_lead_to_the_socket() {
         let dir = tempfile::tempdir().unwrap();
-        let _sockets = bind(dir.path(), SocketKind::Stream);
+        let sockets = bind(dir.path(), SocketKind::Stream);
+        listen(&sockets);
         UnixStream::connect(dir.path().join("a:1.0.0/control")).unwrap();
         UnixStream::connect(dir.path().join(".all/a:1.0.0:control")).unwrap();
     }
@@ -337,7 +361,8 @@ mod tests {
     fn stale_socket_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
         std::mem::forget(bind(dir.path(), SocketKind::Stream).names);
-        let _sockets = bind(dir.path(), SocketKind::Stream);
+        let sockets = bind(dir.path(), SocketKind::Stream);
+        listen(&sockets);
         UnixStream::connect(dir.path().join(".all/a:1.0.0:control")).unwrap();
     }
 

@@ -9,6 +9,7 @@ mod exec;
 mod gate;
 mod identity;
 mod limits;
+mod listening;
 mod outcome;
 mod refused;
 
@@ -24,6 +25,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 pub(crate) use gate::{Gate, gate};
+use listening::Listening;
 pub(crate) use outcome::{Outcome, wait_for_exec};
 
 use crate::plan::ExecPlan;
@@ -150,7 +152,7 @@ impl Payload {
         drop(procfs);
 
         // Descriptors: before the limits, which may be lower than the numbers promised.
-        let targets = place_descriptors(&plan, descriptors)?;
+        let (targets, listening) = place_descriptors(&plan, descriptors, above)?;
 
         // Scheduler and limits: while the privileges to set them are there, and in this order,
         // because a limit may take away the right to a policy.
@@ -176,6 +178,9 @@ impl Payload {
 
         // Capabilities: after the last step that needs one.
         capabilities::set(plan.capabilities)?;
+
+        // Listen: after the last step that makes this process who the program will be.
+        listening.into_iter().try_for_each(Listening::take_over)?;
 
         // Close range: after the last descriptor was opened.
         exec::close_on_exec(&targets)?;
@@ -211,14 +216,20 @@ fn open_label(procfs: &OwnedFd, above: RawFd) -> Result<OwnedFd, StepError> {
     fd::lift(label, above).at(Step::SelinuxExec)
 }
 
-/// Puts the promised descriptors at their numbers, which are returned.
-fn place_descriptors(plan: &ExecPlan, descriptors: Vec<OwnedFd>) -> Result<Vec<RawFd>, StepError> {
+/// Puts the promised descriptors at their numbers, which are returned, with handles from `above` on of those to listen on.
+fn place_descriptors(
+    plan: &ExecPlan,
+    descriptors: Vec<OwnedFd>,
+    above: RawFd,
+) -> Result<(Vec<RawFd>, Vec<Listening>), StepError> {
     let mut placements = Vec::with_capacity(plan.descriptors.len().saturating_add(3));
+    let mut listening = Vec::new();
     for (index, target) in &plan.descriptors {
         let descriptor = descriptors
             .get(usize::from(index.0))
             .ok_or(Errno::BADF)
             .at_detail(Step::PayloadDescriptors, index.0)?;
+        listening.extend(Listening::of(descriptor, *target, above)?);
         let duplicate = rustix::io::fcntl_dupfd_cloexec(descriptor, 3)
             .at_detail(Step::PayloadDescriptors, target)?;
         placements.push((duplicate, raw(*target)));
@@ -228,5 +239,5 @@ fn place_descriptors(plan: &ExecPlan, descriptors: Vec<OwnedFd>) -> Result<Vec<R
     let targets = placements.iter().map(|(_, target)| *target).collect();
     // Standard streams that are not listed stay what init has there: `/dev/null`.
     fd::place(placements).at(Step::PayloadDescriptors)?;
-    Ok(targets)
+    Ok((targets, listening))
 }

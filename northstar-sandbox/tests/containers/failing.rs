@@ -2,6 +2,8 @@
 
 use std::fs::File;
 use std::os::fd::AsFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::Command;
 use std::str::FromStr;
 
@@ -45,6 +47,7 @@ const FAILING: &[Failing] = &[
     ("prlimit64", Some((1, RLIMIT_CORE)), "rlimit"),
     ("sched_setattr", None, "scheduler"),
     ("dup3", Some((1, 9)), "payload-descriptors"),
+    ("listen", None, "listen"),
     ("execve", None, "execve"),
     // Installed after the filter that makes it fail was. Init's comes first: the payload waits.
     ("seccomp", None, "drop-init"),
@@ -103,6 +106,11 @@ pub fn be_a_daemon(number: &str, root: &str) -> ! {
     let number = number.parse::<usize>().unwrap();
     // Init sets what is not so already, at a step of its own.
     northstar_sys::sched::reset().unwrap();
+    // Before a call fails that makes it.
+    let name = format!("northstar-failing-{}", std::process::id());
+    let listener = SocketAddr::from_abstract_name(name)
+        .and_then(|address| UnixListener::bind_addr(&address))
+        .unwrap();
     let with_user = number >= FAILING.len();
     let all = [FAILING, FAILING_WITH_USER].concat();
     let (name, condition, _) = all[number];
@@ -143,7 +151,7 @@ pub fn be_a_daemon(number: &str, root: &str) -> ! {
     });
     let null = File::open("/dev/null").unwrap();
     let mut plan = program(&["/bin/probe", "exit", "0"]);
-    plan.descriptors.push((DescriptorIndex(0), 9));
+    plan.descriptors = vec![(DescriptorIndex(0), 9), (DescriptorIndex(1), 10)];
     plan.rlimits.push(Rlimit {
         kind: RlimitKind::Core,
         soft: Some(0),
@@ -161,7 +169,9 @@ pub fn be_a_daemon(number: &str, root: &str) -> ! {
         ForkerEvent::CreateFailed { error, .. } => error,
         ForkerEvent::Created { .. } => loop {
             match event(&control).unwrap() {
-                InitEvent::Armed => control.go(&plan, &[null.as_fd()], &[]).unwrap(),
+                InitEvent::Armed => control
+                    .go(&plan, &[null.as_fd(), listener.as_fd()], &[])
+                    .unwrap(),
                 InitEvent::Failed(error) => break error,
                 other => panic!("{id}: {other:?}"),
             }
