@@ -75,7 +75,7 @@ pub struct Manifest {
     /// Start with the daemon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autostart: Option<Autostart>,
-    /// Scheduling; the daemon's if omitted.
+    /// Scheduling; `!other {nice: 0}` if omitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sched: Option<Sched>,
     /// What is mounted where; parents come before their children.

@@ -3,7 +3,7 @@
 use super::{Context, Error, plan::GroupPlan};
 use crate::supervisor::{MemoryEvents, Statistics};
 use northstar_sandbox::{
-    Step,
+    Step, StepError,
     cgroup::{self, Cgroup, CgroupError, Controller, Entrance, MemoryMonitor},
 };
 use std::sync::{PoisonError, RwLock};
@@ -53,20 +53,27 @@ impl Group {
         Ok(group.off().to_vec())
     }
 
-    /// What made a start fail, if it was the limit on memory: a process that it kills says nothing.
+    /// What made a start fail, if it was the limit on memory: a process that it kills says nothing, and one that gets
+    /// none does not know why.
     pub(super) fn explain(&self, first: Error) -> Error {
-        let silent = match &first {
-            Error::InitDied { .. } | Error::Receive { .. } => true,
-            Error::Step(error) => error.step == Step::Execve && error.errno == nix::libc::EINTR,
-            _ => false,
-        };
         let place = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let events = place.as_ref().map(Cgroup::memory_events);
-        match events {
-            Some(Ok(Some(events))) if silent && events.oom_kill > 0 => {
-                Error::Memory(Box::new(first))
-            }
-            _ => first,
+        let Some(Ok(Some(events))) = events else {
+            return first;
+        };
+        let by_the_limit = match &first {
+            Error::InitDied { .. } => events.oom_kill > 0,
+            Error::Step(StepError { step, errno, .. }) => match *errno {
+                nix::libc::EINTR => *step == Step::Execve && events.oom_kill > 0,
+                nix::libc::ENOMEM => events.max > 0,
+                _ => false,
+            },
+            _ => false,
+        };
+        if by_the_limit {
+            Error::Memory(Box::new(first))
+        } else {
+            first
         }
     }
 

@@ -161,3 +161,27 @@ fn vm_right_to_a_better_priority_is_not_inherited() {
         console.exit_of(&container);
     }
 }
+
+/// A daemon that may take a policy by its limit alone, without the capability, can give it to a container, which then
+/// cannot take it itself.
+#[test]
+fn vm_right_to_a_policy_suffices_to_give_it() {
+    let site = Site::new();
+    let more = "sched: {policy: !fifo {priority: 3}}";
+    let container = site.shell("app", SLEEP, more, "");
+    let daemon = site.command();
+    let mut command = Command::new("prlimit");
+    command.args(["--rtprio=9:9", "setpriv", "--bounding-set", "-sys_nice"]);
+    command.arg(daemon.get_program()).args(daemon.get_args());
+    let daemon = site.daemon_by(command);
+    assert_eq!(daemon.console().start(&container), None);
+    let program = program(&daemon);
+    // Of the daemon: the capability has number 23.
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    let capabilities = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:\t"));
+    let capabilities = u64::from_str_radix(capabilities.unwrap(), 16).unwrap();
+    assert_eq!(capabilities >> 23 & 1, 0);
+    assert_eq!(scheduling(program), "0 3 1 none: prio 0");
+}
