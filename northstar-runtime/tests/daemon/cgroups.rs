@@ -83,6 +83,20 @@ fn container_is_in_its_groups_as_a_whole() {
     assert!(!groups(forker).contains(&site.cgroup), "{joined}");
 }
 
+/// A container may have the name of a file that the kernel has in every group.
+#[test]
+fn names_of_control_files_are_names_of_containers() {
+    let site = Site::new();
+    let names = ["tasks", "release_agent", "cgroup.procs", "cpu.load"];
+    let containers = names.map(|name| site.shell(name, "exit 3", "", ""));
+    let daemon = site.daemon();
+    let mut console = daemon.console();
+    for container in containers {
+        assert_eq!(console.start(&container), None, "{container}");
+        assert_eq!(console.exit_of(&container), json!({"exit": {"code": 3}}));
+    }
+}
+
 /// The same where control groups are of version 2.
 #[test]
 fn vm_container_is_in_its_groups_as_a_whole() {

@@ -21,6 +21,9 @@ impl GroupPath {
             match component {
                 Component::RootDir => {}
                 Component::Normal(name) => match name.to_str() {
+                    Some(name) if is_control_file(name) => {
+                        return refuse("a name in it is that of a control file");
+                    }
                     Some(name) if is_plain(name) => result.push(name),
                     _ => return refuse("a name in it is not made of letters, digits and ._@:-"),
                 },
@@ -57,7 +60,8 @@ impl GroupPath {
 
 /// Where the group of a container is: in the group `parent` of its manifest,
 /// or in the daemon's own group `top`. All paths are relative to the root of the
-/// hierarchies.
+/// hierarchies. A container that has the name of a control file has a group
+/// with a `_` in front, which no name of a container begins with.
 ///
 /// # Errors
 ///
@@ -74,7 +78,12 @@ pub fn container_path(
         Some(parent) => GroupPath::new(parent)?,
         None => top.clone(),
     };
-    let group = GroupPath::new(&parent.0.join(name))?;
+    let group = if is_control_file(name) {
+        format!("_{name}")
+    } else {
+        name.to_owned()
+    };
+    let group = GroupPath::new(&parent.0.join(group))?;
     let below_top = parent != top && parent.is_within(&top);
     if below_top || top.is_within(&group) {
         return Err(CgroupError::Path {
@@ -85,10 +94,23 @@ pub fn container_path(
     Ok(group.0)
 }
 
-/// A name that neither is special nor collides with a control file, all of
-/// which start with the name of a controller and a dot.
+/// A name that is not special.
 fn is_plain(name: &str) -> bool {
-    const CONTROL_FILES: &[&str] = &[
+    let first = name
+        .bytes()
+        .next()
+        .is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    first
+        && name.len() <= 255
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._@:-".contains(&byte))
+}
+
+/// A name that a file of the kernel has in every group, or may have: those of
+/// controllers start with their name and a dot.
+fn is_control_file(name: &str) -> bool {
+    const PREFIXES: &[&str] = &[
         "cgroup.",
         "cpu.",
         "cpuacct.",
@@ -107,16 +129,9 @@ fn is_plain(name: &str) -> bool {
         "perf_event.",
         "irq.",
     ];
-    let first = name
-        .bytes()
-        .next()
-        .is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    first
-        && name.len() <= 255
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"._@:-".contains(&byte))
-        && !CONTROL_FILES.iter().any(|prefix| name.starts_with(prefix))
+    /// Of version 1.
+    const OTHERS: &[&str] = &["tasks", "notify_on_release", "release_agent"];
+    OTHERS.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 #[cfg(test)]
@@ -158,6 +173,8 @@ mod tests {
             ".a",
             "cgroup.procs",
             "a/memory.max",
+            "tasks",
+            "release_agent/a",
             "a/b\u{e9}",
             &long,
         ] {
@@ -191,6 +208,10 @@ mod tests {
             ("x/northstar", Some("x"), "x/a"),
         ] {
             assert_eq!(place(top, parent, "a").unwrap(), Path::new(expected));
+        }
+        for (name, group) in [("cpu.load", "_cpu.load"), ("tasks", "_tasks")] {
+            let expected = Path::new("northstar").join(group);
+            assert_eq!(place("northstar", None, name).unwrap(), expected);
         }
         for (top, parent, name, refused) in [
             ("northstar", Some("northstar/b"), "a", "northstar/b/a"),
