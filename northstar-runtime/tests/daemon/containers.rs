@@ -300,6 +300,19 @@ fn peers_of_a_socket_see_the_ids_of_its_container() {
 }
 
 #[test]
+fn custom_values_come_back_as_they_are_written() {
+    let site = Site::new();
+    let custom = "custom: {team: vision, levels: [1, -2, 2.5, yes, null], deep: {a: {b: c}}}";
+    let app = site.shell("app", "exit 0", custom, "");
+    let daemon = site.daemon();
+    let inspected = daemon.console().inspect(&app);
+    assert_eq!(
+        inspected["manifest"]["custom"],
+        json!({"team": "vision", "levels": [1, -2, 2.5, "yes", null], "deep": {"a": {"b": "c"}}})
+    );
+}
+
+#[test]
 fn memory_shortage_is_notified() {
     let site = Site::new();
     let limits = "cgroups: {memory: {oom_monitor: true, memory_hard_limit: 8000000}}";

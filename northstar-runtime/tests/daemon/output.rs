@@ -27,6 +27,51 @@ fn piped_lines_are_records_that_end_in_the_line() {
     }
 }
 
+/// What a container wrote, by its stream, when the daemon has ended.
+fn records(script: &str) -> (serde_json::Value, Vec<String>, Vec<String>) {
+    let site = Site::new();
+    let app = site.shell("app", script, "io: {stdout: pipe, stderr: pipe}", "");
+    let daemon = site.daemon();
+    let mut console = daemon.console();
+    assert_eq!(console.start(&app), None);
+    let end = console.exit_of(&app);
+    daemon.signal(Signal::SIGTERM);
+    let log = daemon.wait().stderr;
+    let of = |stream: &str| {
+        let tag = format!(" app:0.0.1 {stream} ");
+        let lines = log.lines().filter_map(|line| line.split_once(&tag));
+        lines.map(|(_, line)| line.to_owned()).collect()
+    };
+    (end, of("stdout"), of("stderr"))
+}
+
+#[test]
+fn streams_do_not_mix_their_lines() {
+    let script = "for part in one two three; do printf \"$part \"; printf \"$part-\" >&2; done
+        echo; echo >&2";
+    let (_, stdout, stderr) = records(script);
+    assert_eq!(stdout, ["one two three "]);
+    assert_eq!(stderr, ["one-two-three-"]);
+}
+
+#[test]
+fn bytes_that_are_no_text_are_escaped() {
+    let script = r"printf 'nul \000 wrong \377\300\200 c1 \302\233 bidi \342\200\256\n'";
+    let (_, stdout, _) = records(script);
+    assert_eq!(
+        stdout,
+        [r"nul \x00 wrong \xff\xc0\x80 c1 \u{9b} bidi \u{202e}"]
+    );
+}
+
+#[test]
+fn container_that_closes_its_output_goes_on() {
+    let script = "echo last; exec >&- 2>&-; sleep 0.1; exit 3";
+    let (end, stdout, stderr) = records(script);
+    assert_eq!(end, serde_json::json!({"exit": {"code": 3}}));
+    assert_eq!((stdout, stderr), (vec!["last".to_owned()], vec![]));
+}
+
 #[test]
 fn thousand_lines_pass_at_once_and_in_order() {
     let site = Site::new();
