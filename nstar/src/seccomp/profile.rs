@@ -229,6 +229,9 @@ mod tests {
             coverage("socket", &["AF_DANCE", "SOCK_RAW", "0"]),
             Coverage::Unknown
         );
+        let netlink = |protocol| coverage("socket", &["AF_NETLINK", "SOCK_RAW", protocol]);
+        assert_eq!(netlink("NETLINK_ROUTE"), Coverage::All);
+        assert_eq!(netlink("NETLINK_AUDIT"), at(0));
         assert_eq!(coverage("ioctl", &["1", "TCGETS", "0x7f"]), Coverage::All);
         assert_eq!(
             coverage("ioctl", &["1", "SNDCTL_DANCE", "0x7f"]),
