@@ -189,6 +189,11 @@ fn search_init(patterns: &[&str]) -> io::Result<()> {
         .map(|digits| bytes(digits))
         .collect::<Option<_>>()
         .ok_or_else(|| io::Error::other("a pattern is in hexadecimal digits"))?;
+    // Most places are out of the question by their first two bytes.
+    let mut begins = vec![Vec::new(); 1 << 16];
+    for (number, pattern) in patterns.iter().enumerate() {
+        begins[begin(pattern)].push(number);
+    }
     for line in fs::read_to_string("/proc/1/maps")?.lines() {
         let range = line
             .split(' ')
@@ -209,14 +214,22 @@ fn search_init(patterns: &[&str]) -> io::Result<()> {
             &remote,
         );
         memory.truncate(read.unwrap_or(0));
-        for (pattern, found) in patterns.iter().zip(&mut found) {
-            *found |= memory.windows(pattern.len()).any(|part| part == pattern);
+        for place in 0..memory.len().saturating_sub(1) {
+            let rest = &memory[place..];
+            for number in &begins[begin(rest)] {
+                found[*number] |= rest.starts_with(&patterns[*number]);
+            }
         }
     }
     for found in found {
         println!("found {found}");
     }
     Ok(())
+}
+
+/// The first two bytes, of which there have to be so many.
+fn begin(bytes: &[u8]) -> usize {
+    usize::from(u16::from_le_bytes([bytes[0], bytes[1]]))
 }
 
 /// The bytes that pairs of hexadecimal digits stand for.

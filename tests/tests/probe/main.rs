@@ -127,6 +127,8 @@ fn observe(site: &Site, packages: &[Package]) -> BTreeMap<String, String> {
     let mut console = daemon.console();
     let mut observations = BTreeMap::new();
     for container in packages.iter().map(Package::container) {
+        // Shown if the test fails.
+        println!("{container}");
         let (name, _) = container.split_once(':').expect("a name and a version");
         if name == "userns" && in_virtual_machine() {
             let failure = console.start_failure(&container);
