@@ -14,11 +14,17 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use tracing::{debug, warn};
 
 /// After this time of silence TCP asks whether the client is still there, and again in this interval (tcp(7)).
 const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// Bytes of memory the kernel may keep for what a client has sent and nobody has read (socket(7), SO_RCVBUF; less where
+/// `net.core.rmem_max` is). By itself it would give a fast sender up to 32 MiB, and copy out of cold memory.
+const RECEIVE_BUFFER: u32 = 1024 * 1024;
+/// Connections that wait to be accepted; the kernel's own limit is net.core.somaxconn (listen(2)).
+const BACKLOG: u32 = 1024;
 
 /// Why a console cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -163,10 +169,7 @@ async fn tcp(
         if let (0, Some((_, first))) = (port, bound.first()) {
             address.set_port(first.port());
         }
-        match TcpListener::bind(address)
-            .await
-            .and_then(|socket| Ok((socket.local_addr()?, socket)))
-        {
+        match listen(address).and_then(|socket| Ok((socket.local_addr()?, socket))) {
             Ok((address, socket)) => bound.push((socket, address)),
             Err(source) if is_absent(&source) => {
                 absent = Some(ListenError::Tcp { address, source })
@@ -185,6 +188,20 @@ async fn tcp(
         }
         (false, None) => Ok(bound),
     }
+}
+
+/// A listener whose connections have a receive buffer of [`RECEIVE_BUFFER`]: they get it from here (tcp(7)).
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // The connections of a daemon that has just ended are not in the way.
+    socket.set_reuseaddr(true)?;
+    // The kernel doubles it, for its own records.
+    socket.set_recv_buffer_size(RECEIVE_BUFFER / 2)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 fn is_absent(error: &io::Error) -> bool {
@@ -266,5 +283,27 @@ impl Peer {
             Peer::Process { uid, .. } => Some(Origin::User(*uid)),
             Peer::Container(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::net::sockopt::socket_recv_buffer_size;
+    use tokio::io::AsyncWriteExt;
+
+    #[tokio::test]
+    async fn a_client_that_nobody_reads_from_does_not_get_more_and_more_memory() {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        let before = socket_recv_buffer_size(&server).unwrap();
+        assert!(before <= RECEIVE_BUFFER as usize, "{before}");
+        let flood = vec![0; 64 * 1024 * 1024];
+        let sent = tokio::time::timeout(Duration::from_secs(1), client.write_all(&flood)).await;
+        assert!(sent.is_err(), "{sent:?}");
+        assert_eq!(socket_recv_buffer_size(&server).unwrap(), before);
     }
 }

@@ -9,7 +9,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::InstallError;
 
 /// How many written bytes may wait to be hashed before their sender has to.
-const BEHIND: usize = 1024 * 1024;
+const BEHIND: usize = 2 * 1024 * 1024;
 
 /// The image of an upload, which is hashed on one blocking thread at a time, and on none while nothing arrives.
 #[derive(Debug)]

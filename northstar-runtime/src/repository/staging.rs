@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Each phase is a type that undoes itself when it is dropped: the file is deleted and the room given back. Bytes are
-//! written and checked on blocking threads, in pieces of [`PIECE`]; between two pieces an install occupies no thread,
+//! written and checked on blocking threads, in pieces of [`PIECE`] after a first, smaller one; between two pieces an install occupies no thread,
 //! however slow its sender is. What was written is hashed beside that.
 
 use std::{fs::File, mem, sync::Arc};
@@ -24,7 +24,9 @@ use super::{
 use crate::storage::{ImageSource, Integrity};
 
 /// How many bytes are collected before they are written, except for the last ones.
-const PIECE: usize = 512 * 1024;
+const PIECE: usize = 1024 * 1024;
+/// How many the first are, which show whether it is a package and whether there is room for it.
+const FIRST_PIECE: usize = 64 * 1024;
 /// From how many bytes on what is taken is kept as it came.
 const LARGE: usize = 64 * 1024;
 
@@ -84,7 +86,11 @@ impl Staging {
             self.close_small();
             self.pending.push(bytes);
         }
-        if self.length >= PIECE {
+        let is_first = self
+            .writer
+            .as_ref()
+            .is_some_and(|writer| writer.position() == 0);
+        if self.length >= if is_first { FIRST_PIECE } else { PIECE } {
             self.flush().await?;
         }
         Ok(())

@@ -11,7 +11,7 @@ use northstar_manifest::Container;
 use tokio::sync::{mpsc, oneshot};
 
 /// Chunks between the connection and the disk: enough to overlap reading and writing, little enough to not matter.
-const CHUNKS_IN_FLIGHT: usize = 4;
+const CHUNKS_IN_FLIGHT: usize = 8;
 
 /// One piece of an upload.
 #[derive(Debug)]
