@@ -9,6 +9,13 @@ use super::stage;
 /// What an answer has to be.
 #[derive(Debug)]
 pub enum Fits {
+    /// One that may have broken off before its package was there.
+    Late {
+        /// The answer to the whole package.
+        complete: Box<Fits>,
+        /// The answer to a part of it.
+        broken: Box<Fits>,
+    },
     /// Exactly this.
     Is(Box<Response>),
     /// What 0.9.2 says for what it has no word for.
@@ -57,6 +64,9 @@ impl Fits {
     /// Whether the answer does; `is_cancelled` where something may have been cancelled.
     pub fn fits(&self, response: &Response, is_cancelled: bool) -> bool {
         match (self, response) {
+            (Fits::Late { complete, broken }, found) => [complete, broken]
+                .iter()
+                .any(|fits| fits.fits(found, is_cancelled)),
             (Fits::Is(expected), found) => **expected == *found,
             (Fits::Unexpected, Response::Error(error)) => is_unexpected(error),
             (

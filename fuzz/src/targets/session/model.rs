@@ -450,6 +450,17 @@ impl Model<'_, '_> {
             }),
             _ => error(Error::InvalidRepository { repository: short }),
         };
+        let fits = match self.play.is_patient() {
+            true => fits,
+            // The pause may be in the package, and too long.
+            false => Fits::Late {
+                complete: Box::new(fits),
+                broken: Box::new(Fits::NotReceived {
+                    repository,
+                    details,
+                }),
+            },
+        };
         self.answer(id, fits, true);
         None
     }
