@@ -14,6 +14,11 @@ fail() {
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
+# As udev does; bash opens what is between `<(` and `)` by these.
+ln -s /proc/self/fd /dev/fd
+ln -s fd/0 /dev/stdin
+ln -s fd/1 /dev/stdout
+ln -s fd/2 /dev/stderr
 
 while read -r module; do
     insmod "/modules/$module" || fail "cannot load $module"
