@@ -3,24 +3,35 @@
 //!
 //! Nothing can interrupt such a thread. It is given up, and what it comes back with, if ever, is dropped there, which
 //! undoes it. Until then its container does not start: two preparations of one container would get in each other's
-//! way, and many would take up all threads.
+//! way, and many would take up all threads. A start that follows one that was cancelled waits a moment for that.
 
 use super::{Error, Phase, forker::within};
 use northstar_manifest::Container;
 use std::{
     collections::BTreeSet,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::task::spawn_blocking;
+use tokio::{sync::Notify, task::spawn_blocking, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 /// How long the preparation of a start may take: a disk may have to spin up.
 pub(super) const PREPARE_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long a start waits for the thread of an earlier one that was given up. Most are done in a moment.
+const EARLIER_LIMIT: Duration = Duration::from_secs(5);
+
 /// The containers that are being prepared, including those that were given up and whose thread is stuck.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Preparing(Arc<Mutex<BTreeSet<Container>>>);
+pub(crate) struct Preparing(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    containers: Mutex<BTreeSet<Container>>,
+    /// One of them is done.
+    left: Notify,
+}
 
 impl Preparing {
     /// Runs the preparation of a container until it is done, its time is up, or `cancel` fires. The work is told by
@@ -32,7 +43,14 @@ impl Preparing {
         cancel: &CancellationToken,
         work: impl FnOnce(&CancellationToken) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let place = self.enter(container)?;
+        let earlier = limit.min(EARLIER_LIMIT);
+        let place = tokio::select! {
+            biased;
+            place = timeout(earlier, self.enter(container)) => {
+                place.map_err(|_| Error::Unprepared)?
+            }
+            () = cancel.cancelled() => return Err(Error::Cancelled),
+        };
         let given_up = CancellationToken::new();
         let _guard = given_up.clone().drop_guard();
         // In this order a result that nobody takes is undone before the place is free.
@@ -47,20 +65,26 @@ impl Preparing {
         }
     }
 
-    fn enter(&self, container: &Container) -> Result<Place, Error> {
-        if self.lock().insert(container.clone()) {
-            Ok(Place {
-                preparing: self.clone(),
-                container: container.clone(),
-            })
-        } else {
-            Err(Error::Unprepared)
+    /// Waits for the place of a container.
+    async fn enter(&self, container: &Container) -> Place {
+        loop {
+            // From here on nobody leaves unnoticed.
+            let mut left = pin!(self.0.left.notified());
+            left.as_mut().enable();
+            if self.lock().insert(container.clone()) {
+                return Place {
+                    preparing: self.clone(),
+                    container: container.clone(),
+                };
+            }
+            left.await;
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeSet<Container>> {
         // Nothing panics while it holds the lock.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let containers = self.0.containers.lock();
+        containers.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -74,6 +98,7 @@ struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.preparing.lock().remove(&self.container);
+        self.preparing.0.left.notify_waiters();
     }
 }
 
@@ -144,7 +169,10 @@ mod tests {
             other => panic!("{other:?}"),
         }
         // The thread is still stuck: this container has to wait, another one has not.
-        match preparing.run(&container(), LONG, &cancel, |_| Ok(())).await {
+        match preparing
+            .run(&container(), limit, &cancel, |_| Ok(()))
+            .await
+        {
             Err(Error::Unprepared) => {}
             other => panic!("{other:?}"),
         }
@@ -170,6 +198,36 @@ mod tests {
         drop(release);
         free(&preparing).await;
         assert_eq!(told.try_iter().collect::<Vec<_>>(), ["given up", "undone"]);
+    }
+
+    #[tokio::test]
+    async fn start_after_a_cancelled_one_waits_for_its_thread() {
+        let preparing = Preparing::default();
+        let (release, told, work) = stuck();
+        let cancelled = CancellationToken::new();
+        cancelled.cancel();
+        let first = preparing.run(&container(), LONG, &cancelled, work).await;
+        assert!(matches!(first, Err(Error::Cancelled)), "{first:?}");
+        let cancel = CancellationToken::new();
+        let second = async {
+            let result = preparing.run(&container(), LONG, &cancel, |_| Ok(7)).await;
+            result.unwrap()
+        };
+        let release = async {
+            tokio::task::yield_now().await;
+            drop(release);
+        };
+        assert_eq!(tokio::join!(second, release).0, 7);
+        assert_eq!(told.try_iter().collect::<Vec<_>>(), ["given up", "undone"]);
+        // Nor is it waited for by somebody who does not want to wait any more.
+        let (release, _told, work) = stuck();
+        let third = preparing.run(&container(), LONG, &cancelled, work).await;
+        assert!(matches!(third, Err(Error::Cancelled)), "{third:?}");
+        let fourth = preparing
+            .run(&container(), LONG, &cancelled, |_| Ok(()))
+            .await;
+        assert!(matches!(fourth, Err(Error::Cancelled)), "{fourth:?}");
+        drop(release);
     }
 
     #[tokio::test]

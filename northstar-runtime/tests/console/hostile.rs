@@ -150,8 +150,11 @@ fn a_daemon_without_descriptors_serves_those_it_has_and_recovers() {
         let answer = served.list().ok()?;
         (answer["response"]["list"] == json!([app])).then_some(())
     });
-    // Descriptors are there again for everything else, too.
-    client.start(&app);
+    // Descriptors are there again for everything else, too, as soon as the whole crowd is gone.
+    eventually("a container starts", || {
+        let answer = client.ask(json!({"start": {"container": app}}));
+        (answer == json!({"start": {"ok": {"container": app}}})).then_some(())
+    });
     assert_eq!(
         client.exit(),
         json!({"exit": {"code": 0, "reason": "own_exit"}})
