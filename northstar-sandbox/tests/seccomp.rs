@@ -39,15 +39,7 @@ fn confined<T: Send + 'static>(
     std::thread::spawn(move || {
         rustix::thread::set_no_new_privs(true).unwrap();
         for program in programs {
-            let program: Vec<_> = program
-                .iter()
-                .map(|instruction| northstar_sys::seccomp::Instruction {
-                    code: instruction.code,
-                    jt: instruction.jt,
-                    jf: instruction.jf,
-                    k: instruction.k,
-                })
-                .collect();
+            let program: Vec<_> = program.into_iter().map(Into::into).collect();
             northstar_sys::seccomp::install(&program).unwrap();
         }
         run()

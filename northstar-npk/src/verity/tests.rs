@@ -63,9 +63,14 @@ fn build_from_start(file: &File, blocks: u64) -> Result<HashTree, VerityError> {
 fn image(directory: &Path, blocks: u64) -> (File, Image, HashTree) {
     let (file, path) = data(directory, blocks);
     let tree = build_from_start(&file, blocks).unwrap();
+    let (file, image) = with_tree(&path, blocks, &tree);
+    (file, image, tree)
+}
+
+/// Puts superblock and tree behind the data in the file at `path`.
+fn with_tree(path: &Path, blocks: u64, tree: &HashTree) -> (File, Image) {
     let mut file = File::options().append(true).read(true).open(path).unwrap();
-    file.write_all(&tree.superblock.encode()).unwrap();
-    file.write_all(&tree.blocks).unwrap();
+    file.write_all(&tree.to_bytes()).unwrap();
     let squashfs_size = blocks * BLOCK_U64;
     let image = Image {
         offset: 0,
@@ -78,7 +83,7 @@ fn image(directory: &Path, blocks: u64) -> (File, Image, HashTree) {
             tree_offset_in_image: squashfs_size + BLOCK_U64,
         }),
     };
-    (file, image, tree)
+    (file, image)
 }
 
 /// Builds the tree over the first `blocks` of a file here and with `veritysetup`, and compares them.

@@ -9,7 +9,8 @@ use super::{
     recycle::Buffers,
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use std::{future, io, time::Duration};
+use futures::FutureExt;
+use std::{io, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     time::{Instant, timeout_at},
@@ -135,13 +136,12 @@ impl<R: AsyncRead + Unpin> Input<R> {
             let buffers = self.body.get_or_insert_with(|| Buffers::new(BODY_CHUNK));
             let mut buffer = buffers.take();
             let mut memory = buffer.memory().limit(most(BODY_CHUNK));
-            let mut is_more = self.io.read_buf(&mut memory).await? > 0;
+            let mut read = self.io.read_buf(&mut memory).await?;
             // A full buffer is handed on once; what is not there yet is not waited for.
-            while is_more && memory.has_remaining_mut() {
-                is_more = tokio::select! {
-                    biased;
-                    read = self.io.read_buf(&mut memory) => read? > 0,
-                    () = future::ready(()) => false,
+            while read > 0 && memory.has_remaining_mut() {
+                read = match self.io.read_buf(&mut memory).now_or_never() {
+                    Some(read) => read?,
+                    None => 0,
                 };
             }
             return Ok(buffer.into_bytes());

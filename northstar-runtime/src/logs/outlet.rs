@@ -126,7 +126,7 @@ mod tests {
         for task in waiting {
             assert!(!task.is_finished());
             task.abort();
-            assert!(task.await.is_err());
+            assert!(task.await.unwrap_err().is_cancelled());
         }
         // The stream goes on when somebody reads it.
         let read = std::thread::spawn(move || {

@@ -15,7 +15,8 @@
 use std::str::FromStr;
 
 use caps::{CapSet, Capability};
-use northstar_sys::{process, seccomp};
+use northstar_sys::process;
+use northstar_sys::seccomp::{self, Instruction, answer, jump_if_equal, load};
 use rustix::io::Errno;
 use rustix::process::Uid;
 use rustix::thread::CapabilitiesSecureBits;
@@ -130,40 +131,24 @@ const SYSCALLS: &[&str] = &[
 
 /// Denies init every system call it does not need from here on (EPERM).
 pub(super) fn filter_init() -> Result<(), StepError> {
-    seccomp::install(&program(ARCHITECTURE)).at(Step::DropInit)
+    seccomp::install(&program()).at(Step::DropInit)
 }
 
-#[cfg(target_arch = "x86_64")]
-const ARCHITECTURE: u32 = 0xc000_003e;
-#[cfg(target_arch = "aarch64")]
-const ARCHITECTURE: u32 = 0xc000_00b7;
-#[cfg(target_arch = "riscv64")]
-const ARCHITECTURE: u32 = 0xc000_00f3;
-
-/// `struct seccomp_data`: the number comes first, the architecture second.
-fn program(architecture: u32) -> Vec<seccomp::Instruction> {
-    const LOAD: u16 = 0x20;
-    const JUMP_IF_EQUAL: u16 = 0x15;
-    const RETURN: u16 = 0x06;
-    const ALLOW: u32 = 0x7fff_0000;
-    const KILL_PROCESS: u32 = 0x8000_0000;
-    const DENY: u32 = 0x0005_0000 | Errno::PERM.raw_os_error() as u32;
-    let instruction = |code, jt, jf, k| seccomp::Instruction { code, jt, jf, k };
-
+fn program() -> Vec<Instruction> {
+    let [native, _] = seccomp::ARCHITECTURES;
     let mut program = vec![
-        instruction(LOAD, 0, 0, 4),
-        instruction(JUMP_IF_EQUAL, 1, 0, architecture),
-        instruction(RETURN, 0, 0, KILL_PROCESS),
-        instruction(LOAD, 0, 0, 0),
+        load(seccomp::ARCHITECTURE),
+        jump_if_equal(native, 1, 0),
+        answer(seccomp::KILL_PROCESS),
+        load(seccomp::NUMBER),
     ];
     for name in SYSCALLS {
         if let Ok(number) = Sysno::from_str(name) {
             let number = u32::try_from(number.id()).unwrap_or(u32::MAX);
-            program.push(instruction(JUMP_IF_EQUAL, 0, 1, number));
-            program.push(instruction(RETURN, 0, 0, ALLOW));
+            program.extend([jump_if_equal(number, 0, 1), answer(seccomp::ALLOW)]);
         }
     }
-    program.push(instruction(RETURN, 0, 0, DENY));
+    program.push(answer(seccomp::DENY));
     program
 }
 

@@ -16,7 +16,7 @@ mod isolate;
 mod mask;
 mod mountinfo;
 mod mounts;
-mod ordinary;
+mod oom;
 mod park;
 mod reaper;
 mod user;
@@ -133,7 +133,7 @@ fn arm(
 
     // Out of memory: the daemon may be protected from being killed for memory. A container that
     // inherited that could be held by no limit of memory, and others would be killed in its place.
-    ordinary::oom_score(&procfs).at(Step::OomScore)?;
+    oom::expose(&procfs).at(Step::OomScore)?;
 
     // User namespace: before the namespaces that belong to it. Init does not enter it.
     let (user, owned) = match arm_plan.user {

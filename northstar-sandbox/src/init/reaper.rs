@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use northstar_sys::process::{self, Fork, PidNamespace};
+use northstar_sys::sched;
 use northstar_sys::seqpacket::Wait;
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
@@ -15,7 +16,7 @@ use rustix::process::{WaitOptions, WaitStatus};
 
 use super::confine::{self, Authority};
 use super::park::Go;
-use super::{Armed, code, or_report, ordinary, read_to_end};
+use super::{Armed, code, or_report, read_to_end};
 use crate::ipc::{self, ReceiveError};
 use crate::message::{ExitStatus, FromInit, ToInit};
 use crate::payload::{self, Outcome, Payload};
@@ -27,7 +28,7 @@ pub(super) fn run_payload(control: OwnedFd, armed: Armed, go: Go) -> ! {
 
     // Scheduling: up to here init has worked for the daemon, with its priority. A payload may make
     // init do what it wants. Before the cgroup, which may not take realtime processes.
-    or_report(&control, ordinary::scheduling().at(Step::InitScheduler));
+    or_report(&control, sched::reset().at(Step::InitScheduler));
 
     // Cgroup: before the payload exists, so that whatever the container does counts.
     for group in go.cgroups {

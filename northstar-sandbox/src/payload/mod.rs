@@ -57,15 +57,8 @@ impl Payload {
             string(format!("{name}={value}").as_bytes())
         };
         let environment = plan.env.iter().map(variable).collect::<Result<_, _>>()?;
-        let filters = plan.seccomp.iter().map(|program| {
-            let instruction = |i: &crate::plan::SockFilter| Instruction {
-                code: i.code,
-                jt: i.jt,
-                jf: i.jf,
-                k: i.k,
-            };
-            program.iter().map(instruction).collect()
-        });
+        let filters = plan.seccomp.iter();
+        let filters = filters.map(|program| program.iter().copied().map(Into::into).collect());
         Ok(Payload {
             filters: refused::filter(plan.capabilities)
                 .into_iter()

@@ -2,8 +2,7 @@
 //! a capability.
 
 use caps::Capability;
-use northstar_sys::seccomp::Instruction;
-use rustix::io::Errno;
+use northstar_sys::seccomp::{self, ARCHITECTURES, Instruction, and, answer, jump_if_equal, load};
 
 use crate::plan::CapabilitySet;
 
@@ -13,14 +12,6 @@ struct Refused {
     /// The number of the call on each of [`ARCHITECTURES`].
     numbers: [u32; 2],
 }
-
-/// `AUDIT_ARCH_*` of `linux/audit.h`: the one this is built for, and its 32-bit relative.
-#[cfg(target_arch = "x86_64")]
-const ARCHITECTURES: [u32; 2] = [0xc000_003e, 0x4000_0003];
-#[cfg(target_arch = "aarch64")]
-const ARCHITECTURES: [u32; 2] = [0xc000_00b7, 0x4000_0028];
-#[cfg(target_arch = "riscv64")]
-const ARCHITECTURES: [u32; 2] = [0xc000_00f3, 0x4000_00f3];
 
 /// open_by_handle_at(2) on each of [`ARCHITECTURES`].
 #[cfg(target_arch = "x86_64")]
@@ -60,58 +51,30 @@ pub(super) fn filter(capabilities: CapabilitySet) -> Option<Vec<Instruction>> {
 }
 
 fn program(calls: &[[u32; 2]]) -> Vec<Instruction> {
-    const LOAD: u16 = 0x20;
-    const AND: u16 = 0x54;
-    const JUMP_IF_EQUAL: u16 = 0x15;
-    const RETURN: u16 = 0x06;
-    const ALLOW: u32 = 0x7fff_0000;
-    const DENY: u32 = 0x0005_0000 | Errno::PERM.raw_os_error() as u32;
-    /// Offsets in `struct seccomp_data`.
-    const NUMBER: u32 = 0;
-    const ARCHITECTURE: u32 = 4;
     const WITHOUT_X32: u32 = !0x4000_0000;
-    let instruction = |code, jt, jf, k| Instruction { code, jt, jf, k };
     let mut program = Vec::new();
     for [native, relative] in calls {
         for (architecture, number) in ARCHITECTURES.into_iter().zip([*native, *relative]) {
             program.extend([
-                instruction(LOAD, 0, 0, ARCHITECTURE),
+                load(seccomp::ARCHITECTURE),
                 // Behind the answer.
-                instruction(JUMP_IF_EQUAL, 0, 4, architecture),
-                instruction(LOAD, 0, 0, NUMBER),
-                instruction(AND, 0, 0, WITHOUT_X32),
-                instruction(JUMP_IF_EQUAL, 0, 1, number),
-                instruction(RETURN, 0, 0, DENY),
+                jump_if_equal(architecture, 0, 4),
+                load(seccomp::NUMBER),
+                and(WITHOUT_X32),
+                jump_if_equal(number, 0, 1),
+                answer(seccomp::DENY),
             ]);
         }
     }
-    program.push(instruction(RETURN, 0, 0, ALLOW));
+    program.push(answer(seccomp::ALLOW));
     program
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::seccomp::tests::interpreter::{Call, EPERM, Verdict, run};
     use syscalls::Sysno;
-
-    const ALLOW: u32 = 0x7fff_0000;
-    const EPERM: u32 = 0x0005_0001;
-
-    /// What the kernel would answer, for the instructions that are used here.
-    fn answer(program: &[Instruction], architecture: u32, number: u32) -> u32 {
-        let (mut at, mut accumulator) = (0, 0);
-        loop {
-            let Instruction { code, jt, jf, k } = program[at];
-            at += 1;
-            match code {
-                0x20 => accumulator = if k == 0 { number } else { architecture },
-                0x54 => accumulator &= k,
-                0x15 => at += usize::from(if accumulator == k { jt } else { jf }),
-                0x06 => return k,
-                other => panic!("{other:#x}"),
-            }
-        }
-    }
 
     #[test]
     fn numbers_are_those_of_the_calls() {
@@ -130,15 +93,17 @@ mod tests {
                 assert_eq!(with, 0);
                 continue;
             };
-            for (place, architecture) in ARCHITECTURES.into_iter().enumerate() {
+            let program = [program.into_iter().map(Into::into).collect()];
+            for (place, arch) in ARCHITECTURES.into_iter().enumerate() {
                 for number in 0..600 {
                     let mut refused = (0..).zip(REFUSED);
                     let refused =
                         refused.any(|(index, call)| has(index) && call.numbers[place] == number);
-                    let expected = if refused { EPERM } else { ALLOW };
+                    let expected = if refused { EPERM } else { Verdict::Allow };
                     for number in [number, number | 0x4000_0000] {
-                        let found = answer(&program, architecture, number);
-                        assert_eq!(found, expected, "{architecture:#x} {number:#x}");
+                        let args = [0; 6];
+                        let found = run(&program, &Call { number, arch, args });
+                        assert_eq!(found, expected, "{arch:#x} {number:#x}");
                     }
                 }
             }

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use northstar_sys::seccomp::Instruction;
 use serde::{Deserialize, Serialize};
 
 /// System calls that run after the last seccomp program is installed: the program is executed,
@@ -24,6 +25,20 @@ pub struct SockFilter {
     pub jf: u8,
     /// Operand
     pub k: u32,
+}
+
+impl From<Instruction> for SockFilter {
+    fn from(instruction: Instruction) -> SockFilter {
+        let Instruction { code, jt, jf, k } = instruction;
+        SockFilter { code, jt, jf, k }
+    }
+}
+
+impl From<SockFilter> for Instruction {
+    fn from(filter: SockFilter) -> Instruction {
+        let SockFilter { code, jt, jf, k } = filter;
+        Instruction { code, jt, jf, k }
+    }
 }
 
 /// A scheduling policy of sched(7).

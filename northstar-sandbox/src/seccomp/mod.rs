@@ -70,4 +70,4 @@ pub enum Rule {
 pub type Program = Vec<SockFilter>;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -7,6 +7,7 @@ use northstar_sandbox::plan::{
     CapabilitySet, DescriptorIndex, Rlimit, RlimitKind, Sched, SockFilter,
 };
 use northstar_sandbox::{ExitStatus, Step, StepError};
+use northstar_sys::seccomp::{self, answer, jump_if_equal, load};
 
 use crate::support::*;
 
@@ -226,23 +227,15 @@ pub fn impossible_schedule_fails(world: &World) {
     assert_eq!(error, StepError::new(Step::Scheduler, EINVAL, ""));
 }
 
-const LOAD: u16 = 0x20;
-const JUMP_IF_EQUAL: u16 = 0x15;
-const RETURN: u16 = 0x06;
-const ALLOW: u32 = 0x7fff_0000;
-
-fn filter(code: u16, jt: u8, jf: u8, k: u32) -> SockFilter {
-    SockFilter { code, jt, jf, k }
-}
-
 /// Answers `number` with `action` and allows the rest.
 fn forbid(number: u32, action: u32) -> Vec<SockFilter> {
-    vec![
-        filter(LOAD, 0, 0, 0),
-        filter(JUMP_IF_EQUAL, 0, 1, number),
-        filter(RETURN, 0, 0, action),
-        filter(RETURN, 0, 0, ALLOW),
-    ]
+    let program = [
+        load(seccomp::NUMBER),
+        jump_if_equal(number, 0, 1),
+        answer(action),
+        answer(seccomp::ALLOW),
+    ];
+    program.map(Into::into).to_vec()
 }
 
 fn errno(number: i32) -> u32 {
@@ -275,14 +268,14 @@ pub fn seccomp_program_is_installed_last(world: &World) {
     plan.seccomp = vec![
         names
             .iter()
-            .fold(vec![filter(LOAD, 0, 0, 0)], |mut program, name| {
-                program.push(filter(JUMP_IF_EQUAL, 0, 1, number(name)));
-                program.push(filter(RETURN, 0, 0, errno(EPERM)));
+            .fold(vec![load(seccomp::NUMBER).into()], |mut program, name| {
+                program.push(jump_if_equal(number(name), 0, 1).into());
+                program.push(answer(errno(EPERM)).into());
                 program
             }),
         forbid(number("getegid"), errno(EPERM)),
     ];
-    plan.seccomp[0].push(filter(RETURN, 0, 0, ALLOW));
+    plan.seccomp[0].push(answer(seccomp::ALLOW).into());
     // The shell itself needs fcntl; only what runs before execve is of interest here.
     let finished = world.run(&plan).unwrap();
     let filters = finished
@@ -307,7 +300,11 @@ pub fn seccomp_program_that_forbids_execve_fails_the_start(world: &World) {
         StepError::new(Step::Execve, 4, "killed by signal 31")
     );
 
-    plan.seccomp = vec![vec![filter(0xffff, 0, 0, 0)]];
+    let impossible = SockFilter {
+        code: 0xffff,
+        ..answer(seccomp::ALLOW).into()
+    };
+    plan.seccomp = vec![vec![impossible]];
     let error = world.run(&plan).unwrap_err();
     assert_eq!(error, StepError::new(Step::Seccomp, EINVAL, ""));
 }

@@ -7,8 +7,9 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::Command;
 use std::str::FromStr;
 
-use northstar_sandbox::plan::{DescriptorIndex, IdRange, Rlimit, RlimitKind, Sched, SockFilter};
+use northstar_sandbox::plan::{DescriptorIndex, IdRange, Rlimit, RlimitKind, Sched};
 use northstar_sandbox::{Forker, ForkerEvent, InitEvent, Step};
+use northstar_sys::seccomp::{self, and, answer, jump_if_equal, load};
 
 use crate::support::*;
 use crate::user::can_be_mapped;
@@ -115,28 +116,19 @@ pub fn be_a_daemon(number: &str, root: &str) -> ! {
     let all = [FAILING, FAILING_WITH_USER].concat();
     let (name, condition, _) = all[number];
     let call = syscalls::Sysno::from_str(name).unwrap().id() as u32;
-    let instruction = |code, jt, jf, k| northstar_sys::seccomp::Instruction { code, jt, jf, k };
-    const LOAD: u16 = 0x20;
-    const AND: u16 = 0x54;
-    const JUMP_IF_EQUAL: u16 = 0x15;
-    const RETURN: u16 = 0x06;
     const ENOMEM: u32 = 0x0005_0000 | 12;
-    let allow = instruction(RETURN, 0, 0, 0x7fff_0000);
-    let mut filter = vec![
-        instruction(LOAD, 0, 0, 0),
-        instruction(JUMP_IF_EQUAL, 1, 0, call),
-        allow,
-    ];
+    let allow = answer(seccomp::ALLOW);
+    let mut filter = vec![load(seccomp::NUMBER), jump_if_equal(call, 1, 0), allow];
     if let Some((argument, value)) = condition {
-        filter.push(instruction(LOAD, 0, 0, 16 + 8 * argument));
+        filter.push(load(16 + 8 * argument));
         // A flag is looked for, a number compared.
         if name == "unshare" {
-            filter.push(instruction(AND, 0, 0, value));
+            filter.push(and(value));
         }
-        filter.extend([instruction(JUMP_IF_EQUAL, 1, 0, value), allow]);
+        filter.extend([jump_if_equal(value, 1, 0), allow]);
     }
-    filter.push(instruction(RETURN, 0, 0, ENOMEM));
-    northstar_sys::seccomp::install(&filter).unwrap();
+    filter.push(answer(ENOMEM));
+    seccomp::install(&filter).unwrap();
 
     let Ok(forker) = Forker::spawn() else {
         println!("forker");
@@ -158,12 +150,7 @@ pub fn be_a_daemon(number: &str, root: &str) -> ! {
         hard: Some(0),
     });
     plan.sched = Some(Sched::Batch { nice: 0 });
-    plan.seccomp = vec![vec![SockFilter {
-        code: RETURN,
-        jt: 0,
-        jf: 0,
-        k: 0x7fff_0000,
-    }]];
+    plan.seccomp = vec![vec![answer(seccomp::ALLOW).into()]];
     let (id, control) = world.create(&arm, &[]);
     let failure = match world.forker_event() {
         ForkerEvent::CreateFailed { error, .. } => error,

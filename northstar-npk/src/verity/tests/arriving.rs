@@ -106,27 +106,14 @@ fn another_root_hash_is_refused_however_the_image_arrived() {
 #[test]
 fn an_image_with_another_salt_is_read_from_the_file() {
     let directory = tempfile::tempdir().unwrap();
-    let (blocks, squashfs_size) = (300, 300 * BLOCK_U64);
+    let blocks = 300;
     let (file, path) = data(directory.path(), blocks);
     let ours = build_from_start(&file, blocks).unwrap().superblock.salt;
     for salt in [vec![], vec![7; 32], ours[..31].to_vec(), vec![9; 256]] {
         let (file, _) = data(directory.path(), blocks);
         let tree = hash_tree(&file, blocks, &salt, [0; 16]).unwrap();
+        let (file, image) = with_tree(&path, blocks, &tree);
         let (writable, _) = writable(directory.path(), blocks);
-        writable
-            .write_all_at(&tree.to_bytes(), squashfs_size)
-            .unwrap();
-        let image = Image {
-            offset: 0,
-            size: file.metadata().unwrap().len(),
-            squashfs_size,
-            verity: Some(Verity {
-                root_hash: tree.root_hash,
-                salt,
-                data_blocks: blocks,
-                tree_offset_in_image: squashfs_size + BLOCK_U64,
-            }),
-        };
         arrived(&path, blocks, 5000).verify(&file, &image).unwrap();
         let arrived = arrived(&path, blocks, 5000);
         writable.write_all_at(b"x", 299 * BLOCK_U64).unwrap();

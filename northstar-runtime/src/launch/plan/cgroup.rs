@@ -350,9 +350,7 @@ cgroups:
             ("rlimits: {rtprio: {}}", true),
             ("rlimits: {rttime: {}}", false),
         ] {
-            let manifest = format!("name: a\nversion: 0.0.1\ninit: /a\nuid: 1\ngid: 1\n{fields}\n");
-            let manifest = Manifest::from_yaml(manifest.as_bytes()).unwrap();
-            assert_eq!(may_be_realtime(&manifest), expected, "{fields}");
+            assert_eq!(may_be_realtime(&manifest(fields)), expected, "{fields}");
         }
     }
 }

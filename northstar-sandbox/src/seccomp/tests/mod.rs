@@ -2,7 +2,7 @@
 //! that knows neither the tables nor the compiler.
 
 mod golden;
-mod interpreter;
+pub(crate) mod interpreter;
 mod oracle;
 mod peers;
 mod rules;
