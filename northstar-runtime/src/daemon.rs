@@ -4,7 +4,7 @@
 //! consoles, repositories, and everything that they ask of the supervisor. The end goes the same way back.
 
 use crate::{
-    config::{Config, ConfigError, Missing},
+    config::{Config, Missing},
     console::{Console, ListenError, Listening, TokenKeyError},
     launch::{Context, Filters, Forker, Preparing, ids::IdRanges, persist},
     logs::writer,
@@ -64,9 +64,6 @@ pub enum RunError {
     /// The forker could not be started.
     #[error("forker")]
     Forker(#[source] SpawnError),
-    /// A file of a console over TLS is not usable.
-    #[error("configuration")]
-    Credentials(#[source] ConfigError),
     /// The runtime could not be started.
     #[error("runtime")]
     Runtime(#[source] io::Error),
@@ -99,11 +96,7 @@ pub fn run(config: &Config, namespace: MountNamespace) -> Result<(), RunError> {
         );
     }
     let (prepared, claimed) = startup::prepare(config, namespace)?;
-    // Secrets come into memory only now that the forker is forked.
-    let result = match config.read_credentials() {
-        Ok(()) => threads(config, prepared),
-        Err(error) => Err(RunError::Credentials(error)),
-    };
+    let result = threads(config, prepared);
     claimed.release();
     result
 }
@@ -135,6 +128,7 @@ async fn serve(config: &Config, prepared: Prepared) -> Result<(), RunError> {
     let forker = Arc::new(Forker::new(forker).map_err(RunError::Runtime)?);
     tokio::spawn(attend(Arc::clone(&forker), supervisor.stop()));
 
+    // Keys of consoles come into memory only now that the forker is forked.
     let cancel = CancellationToken::new();
     let console = Console::new(supervisor.handle(), cancel.clone()).map_err(RunError::Token)?;
     let listening = console

@@ -39,9 +39,9 @@ impl Config {
         Config::parse(&text)
     }
 
-    /// Reads the files of the consoles over TLS, so that a bad one is told before anything is served.
+    /// Reads the files of the consoles over TLS, as a start does before anything is served.
     ///
-    /// Not before the forker is forked: inits are copies of it, and a program that may trace its init would find the
+    /// Not before a forker is forked: inits are copies of it, and a program that may trace its init would find the
     /// secret keys in memory that was given back and not written again.
     ///
     /// # Errors

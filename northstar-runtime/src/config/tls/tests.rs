@@ -173,7 +173,7 @@ fn a_revocation_list_that_is_none_is_refused() {
 }
 
 #[test]
-fn a_bad_file_is_told_before_anything_is_served() {
+fn a_bad_file_is_found_without_a_start() {
     let files = Files::new();
     let text = format!(
         r#"

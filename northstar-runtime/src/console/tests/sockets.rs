@@ -1,7 +1,7 @@
 //! How sockets come and go.
 
 use super::*;
-use crate::console::ListenError;
+use crate::{config::Tls, console::ListenError};
 use std::{
     fs,
     os::unix::{
@@ -208,5 +208,28 @@ async fn nothing_is_served_if_one_address_cannot_be() {
         Err(ListenError::NotLoopback { .. }) => {}
         other => panic!("{other:?}"),
     }
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn nothing_is_served_if_a_file_of_one_console_cannot_be_used() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("console");
+    let missing = directory.path().join("missing");
+    let tls = listener(Address::Tls(Box::new(Tls {
+        host: "127.0.0.1".to_owned(),
+        port: 0,
+        cert: missing.clone(),
+        key: missing.clone(),
+        client_ca: missing,
+        client_crl: None,
+        peers: Vec::new(),
+    })));
+    let (console, _cancel) = console();
+    let error = console
+        .listen(&[unix(&path, 0o600), tls])
+        .await
+        .unwrap_err();
+    assert!(matches!(error, ListenError::Tls { .. }), "{error:?}");
     assert!(!path.exists());
 }
