@@ -17,7 +17,8 @@ use nix::{
 use crate::{
     Console, Residue, Site, eventually, programs,
     residue::{self, DevicesBefore, Tracked},
-    wait::PATIENCE,
+    stuck,
+    wait::{PATIENCE, eventually_or},
 };
 
 /// An output stream of a container.
@@ -96,11 +97,17 @@ impl Daemon {
             lines,
             ..
         } = self;
-        eventually("the console", || {
+        let pid = child.id();
+        let connected = || {
             if let Some(status) = child.try_wait().expect("the daemon can be waited for") {
                 panic!("northstar ended with {status}:\n{}", lock(lines).join("\n"));
             }
             std::os::unix::net::UnixStream::connect(&*socket).ok()
+        };
+        eventually_or(connected, || {
+            let log = lock(lines).join("\n");
+            let threads = stuck::threads_below(pid);
+            format!("waited in vain for the console:\n{log}\n{threads}")
         });
     }
 

@@ -14,6 +14,7 @@ pub mod programs;
 pub mod raw;
 pub mod residue;
 mod site;
+mod stuck;
 #[cfg(test)]
 mod threats;
 mod wait;

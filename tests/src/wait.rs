@@ -10,13 +10,26 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 ///
 /// # Panics
 /// If there is no answer within [`PATIENCE`]; `what` says what was waited for.
-pub fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+pub fn eventually<T>(what: &str, probe: impl FnMut() -> Option<T>) -> T {
+    eventually_or(probe, || format!("waited in vain for {what}"))
+}
+
+/// As [`eventually`], with a message that is made when it is too late.
+///
+/// # Panics
+/// With `message` if there is no answer within [`PATIENCE`].
+pub(crate) fn eventually_or<T>(
+    mut probe: impl FnMut() -> Option<T>,
+    message: impl FnOnce() -> String,
+) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(answer) = probe() {
             return answer;
         }
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        if Instant::now() >= deadline {
+            panic!("{}", message());
+        }
         std::thread::sleep(Duration::from_millis(5));
     }
 }
