@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Each phase is a type that undoes itself when it is dropped: the file is deleted and the room given back. Bytes are
-//! written and checked on blocking threads, in pieces of [`PIECE`] after a first, smaller one; between two pieces an install occupies no thread,
-//! however slow its sender is. What was written is hashed beside that.
+//! written and checked on blocking threads, in pieces of [`PIECE`] after a first, smaller one; between two pieces an
+//! install occupies no thread, however slow its sender is. What was written is hashed beside that.
 
 use std::{fs::File, mem, sync::Arc};
 
