@@ -112,6 +112,14 @@ impl State {
     }
 }
 
+impl OfPeer {
+    /// Nothing is known of the peer that would be different for a new one. Who has only closed its connections has used up what
+    /// it may send all the same.
+    fn is_forgotten(&self) -> bool {
+        self.connections == 0 && self.throttle.is_rested()
+    }
+}
+
 impl Pending {
     /// Resolves when the place was given to a newer connection.
     pub(super) async fn evicted(&self) {
@@ -125,6 +133,8 @@ impl Pending {
         if state.established >= limits.max_connections {
             return Err(Full::Listener(state.established));
         }
+        // Whoever has come back meanwhile is found as it was.
+        state.by_origin.retain(|_, of_peer| !of_peer.is_forgotten());
         let of_peer = state.by_origin.entry(origin).or_insert_with(|| OfPeer {
             connections: 0,
             throttle: Throttle::new(limits.max_requests_per_sec_per_peer, PEER_BURST),
@@ -177,7 +187,7 @@ impl Drop for Established {
         state.established = state.established.saturating_sub(1);
         if let Some(of_peer) = state.by_origin.get_mut(&self.origin) {
             of_peer.connections = of_peer.connections.saturating_sub(1);
-            if of_peer.connections == 0 {
+            if of_peer.is_forgotten() {
                 state.by_origin.remove(&self.origin);
             }
         }
@@ -253,6 +263,25 @@ mod tests {
         let state = slots.state();
         assert_eq!((state.pending.len(), state.established), (0, 0));
         assert!(state.by_origin.is_empty());
+    }
+
+    /// Closing all connections and coming back gives no new burst.
+    #[tokio::test(start_paused = true)]
+    async fn the_rate_of_a_peer_outlasts_its_connections() {
+        let slots = slots(9, 9, 9);
+        let started = tokio::time::Instant::now();
+        for _ in 0..20 {
+            let one = slots.admit().establish(ONE).unwrap();
+            for _ in 0..10 {
+                one.pass().await;
+            }
+        }
+        // 11 pass at once, 189 follow at 100 per second.
+        assert_eq!(started.elapsed().as_millis() / 100, 18);
+        // It is remembered no longer than that makes a difference.
+        tokio::time::advance(Duration::from_secs(1)).await;
+        drop(slots.admit().establish(TWO).unwrap());
+        assert!(slots.state().by_origin.is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -31,6 +31,11 @@ impl Throttle {
         }
     }
 
+    /// Whether it is as a new one.
+    pub(super) fn is_rested(&self) -> bool {
+        self.due <= Instant::now()
+    }
+
     /// Takes the next place in the order. Returns when it is due, unless it is now.
     pub(super) fn reserve(&mut self) -> Option<Instant> {
         let now = Instant::now();
