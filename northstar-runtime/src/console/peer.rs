@@ -6,6 +6,9 @@ use northstar_manifest::{Container, Permissions};
 use std::{fmt, net::SocketAddr};
 use tokio::net::unix::UCred;
 
+/// The name of all clients outside of containers.
+const EXTERN: &str = "extern";
+
 /// The other end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Peer {
@@ -45,7 +48,9 @@ impl Peer {
     /// The name by which tokens know it.
     pub(super) fn name(&self) -> &str {
         match self {
-            Peer::Tcp(_) | Peer::Tls { .. } | Peer::Process { .. } => "extern",
+            Peer::Tcp(_) | Peer::Tls { .. } | Peer::Process { .. } => EXTERN,
+            // A package may have that name, too. It is none of those, and no request can name it.
+            Peer::Container(container) if container.name().as_ref() == EXTERN => "",
             Peer::Container(container) => container.name().as_ref(),
         }
     }
@@ -133,6 +138,8 @@ mod tests {
     fn only_a_container_has_a_name_of_its_own() {
         let container: Container = "app:1.0.0".parse().unwrap();
         assert_eq!(Peer::Container(container).name(), "app");
+        let container: Container = "extern:0.0.0".parse().unwrap();
+        assert_eq!(Peer::Container(container).name(), "");
         assert_eq!(process(0, 0).name(), "extern");
         assert_eq!(Peer::Tcp("[::1]:1".parse().unwrap()).name(), "extern");
     }

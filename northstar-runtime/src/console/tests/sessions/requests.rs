@@ -221,6 +221,37 @@ async fn a_token_is_confirmed_to_its_target_about_its_creator_only() {
     server.stop().await;
 }
 
+/// Anybody whose package is accepted can call it so.
+#[tokio::test]
+async fn a_container_called_extern_is_none_of_the_clients_outside() {
+    let server = Setup::default().start().await;
+    let named = |name: &str| {
+        let options = ConnectionOptions::for_containers();
+        server
+            .container(name, Permissions::full(), options)
+            .connect()
+    };
+    let (mut false_extern, mut app) = tokio::join!(named("extern:0.0.0"), named("app:1.0.0"));
+    let mut outside = server.unix().await.connect().await;
+    let ok = json(r#"{"token_verification":"Ok"}"#);
+    let invalid = json(r#"{"token_verification":"Invalid"}"#);
+    let verify = |token: &Value, user: &str| {
+        let token = token["token"].as_str().unwrap();
+        format!(r#"{{"token_verify":{{"token":"{token}","user":"{user}","shared":""}}}}"#)
+    };
+    let for_app = r#"{"token_create":{"target":"app","shared":""}}"#;
+    let forged = false_extern.ask(for_app).await;
+    assert_eq!(app.ask(&verify(&forged, "extern")).await, invalid);
+    let token = outside.ask(for_app).await;
+    assert_eq!(app.ask(&verify(&token, "extern")).await, ok);
+
+    let for_outside = r#"{"token_create":{"target":"extern","shared":""}}"#;
+    let token = app.ask(for_outside).await;
+    assert_eq!(outside.ask(&verify(&token, "app")).await, ok);
+    assert_eq!(false_extern.ask(&verify(&token, "app")).await, invalid);
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn a_token_of_another_length_is_answered_and_invalid() {
     let server = Setup::default().start().await;
