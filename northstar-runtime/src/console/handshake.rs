@@ -7,8 +7,9 @@ use serde::Deserialize;
 use std::time::Duration;
 use tokio::io::AsyncRead;
 
-/// Longest `connect` in bytes. It keeps what a client can make the daemon hold before it has said who it is small.
-const LONGEST_CONNECT: usize = 4 * 1024;
+/// Longest `connect` in bytes. It keeps what a client can make the daemon hold before it has said who it is small; the largest
+/// filter fits.
+const LONGEST_CONNECT: usize = 12 * 1024;
 
 /// Why a client never got as far as an answer.
 #[derive(Debug, thiserror::Error)]

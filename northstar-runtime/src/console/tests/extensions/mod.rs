@@ -171,6 +171,23 @@ async fn an_impossible_extension_is_refused_with_a_reason() {
     }
 }
 
+#[tokio::test]
+async fn the_largest_filter_is_taken() {
+    let stage = Stage::new(8);
+    let filter = |patterns: usize| {
+        let pattern = format!(r#""{}*""#, "a".repeat(127));
+        let patterns = vec![pattern; patterns].join(",");
+        format!(r#"{{"sequence":true,"filter":{{"containers":[{patterns}],"kinds":["exit"]}}}}"#)
+    };
+    let (_client, granted) = stage.connect(true, &filter(64)).await;
+    assert_eq!(granted["extensions"], json(r#"["sequence","filter"]"#));
+    let mut client = stage.stream();
+    client.send(&connect(true, &filter(65))).await;
+    let message = client.next().await.unwrap();
+    let refused = &message["connect_nack"]["invalid_extension"];
+    assert_eq!(refused["extension"], "filter", "{message}");
+}
+
 /// Whoever speaks another protocol would not understand anything else.
 #[tokio::test]
 async fn another_version_is_refused_before_its_extensions() {
