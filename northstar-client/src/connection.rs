@@ -97,6 +97,7 @@ pub(crate) async fn run<R, W>(
         pending: pending_in,
         places: Arc::new(Semaphore::new(jobs.places)),
         jobs: jobs.jobs,
+        first: None,
         urgent_place: Arc::new(Semaphore::new(1)),
         urgent: jobs.urgent,
     };
@@ -129,6 +130,8 @@ struct Writing<W> {
     pending: mpsc::UnboundedSender<Pending>,
     places: Arc<Semaphore>,
     jobs: mpsc::Receiver<Job>,
+    /// Waits for its place.
+    first: Option<Job>,
     urgent_place: Arc<Semaphore>,
     urgent: mpsc::Receiver<Job>,
 }
@@ -152,19 +155,26 @@ impl<W: AsyncWrite + Unpin> Writing<W> {
         None
     }
 
-    /// Waits for a request and its place.
+    /// Waits for a request and its place. The request comes first: that there will be none any more has to be noticed also
+    /// while there is no place.
     async fn next(&mut self) -> Option<(Job, OwnedSemaphorePermit)> {
-        tokio::select! {
-            biased;
-            Some(found) = take(&self.urgent_place, &mut self.urgent) => Some(found),
-            found = take(&self.places, &mut self.jobs) => found,
+        loop {
+            tokio::select! {
+                biased;
+                Some(found) = take(&self.urgent_place, &mut self.urgent) => return Some(found),
+                job = self.jobs.recv(), if self.first.is_none() => self.first = Some(job?),
+                place = Arc::clone(&self.places).acquire_owned(), if self.first.is_some() => {
+                    return Some((self.first.take()?, place.ok()?));
+                }
+            }
         }
     }
 
     /// A request that is waiting already, if there is a place for it.
     fn ready(&mut self) -> Option<(Job, OwnedSemaphorePermit)> {
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        Some((self.jobs.try_recv().ok()?, place))
+        let job = self.first.take().or_else(|| self.jobs.try_recv().ok());
+        Some((job?, place))
     }
 
     /// Writes a request, and those that wait behind it.

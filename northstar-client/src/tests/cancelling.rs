@@ -95,6 +95,22 @@ async fn connect(options: Options, extensions: Value) -> Client {
     Client::from_stream(ours, options).await.unwrap()
 }
 
+/// The server answers nothing, and there is no place for one more request.
+#[tokio::test]
+async fn a_connection_that_nobody_has_any_more_is_closed_whatever_is_under_way() {
+    let (client, mut peer) = extended(r#""ids","jobs""#).await;
+    let container = || "a:0.0.1".parse::<Container>().unwrap();
+    let jobs = [
+        client.begin_mount([container()]).await.unwrap(),
+        client.begin_mount([container()]).await.unwrap(),
+    ];
+    for _ in &jobs {
+        assert!(peer.line().await.contains("mount"));
+    }
+    drop((client, jobs));
+    assert_eq!(peer.drain().await, 0);
+}
+
 /// Drops requests of all kinds at their first, second, third.. point of waiting.
 async fn drop_everywhere(client: &Client) {
     let mut finished = 0;
