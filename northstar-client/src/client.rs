@@ -153,7 +153,7 @@ impl Client {
         } = greeted;
         let (jobs, jobs_out) = mpsc::channel(QUEUE);
         let (urgent, urgent_out) = mpsc::channel(QUEUE);
-        let (published, first) = broadcast::channel(options.notifications.unwrap_or(0).max(1));
+        let (published, first) = broadcast::channel(options.kept());
         let (ended_in, ended) = watch::channel(None);
         let events = published.downgrade();
         let jobs_out = Jobs {

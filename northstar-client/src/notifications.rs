@@ -53,10 +53,10 @@ pub(crate) struct Followed {
     overflown: Arc<AtomicBool>,
 }
 
-/// A queue that keeps its first `size` events when it overflows, and ends then: what follows can be asked for again, and
+/// A queue that keeps its first `size` events, at least one, when it overflows, and ends then: what follows can be asked for again, and
 /// each time the reader gets further.
 pub(crate) fn followed(size: usize) -> (Follower, Followed) {
-    let (queue_in, queue) = mpsc::channel(size.max(1));
+    let (queue_in, queue) = mpsc::channel(size);
     let overflown = Arc::<AtomicBool>::default();
     let follower = Follower {
         queue: queue_in,

@@ -11,7 +11,8 @@ use crate::Tls;
 pub struct Options {
     /// How long connecting and the handshake may take.
     pub timeout: Duration,
-    /// How many notifications are kept for a reader that falls behind; `None` subscribes to none.
+    /// How many notifications are kept for a reader that falls behind, [`Options::MOST_KEPT`] at most; `None` subscribes to
+    /// none.
     pub notifications: Option<usize>,
     /// How long each request may take; of an install, how long nothing may move. `None`: any time. See
     /// [`Client::with_timeout`](crate::Client::with_timeout).
@@ -37,6 +38,14 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Most notifications that are kept for a reader, however many are asked for: the memory for them is taken at once.
+    pub const MOST_KEPT: usize = 64 * 1024;
+
+    /// How many notifications are kept; at least one.
+    pub(crate) fn kept(&self) -> usize {
+        self.notifications.unwrap_or(1).clamp(1, Options::MOST_KEPT)
+    }
+
     /// As the default, with all extensions: requests do not wait for each other, tell their progress and can be
     /// cancelled; notifications have numbers; errors and exits say more. A server of 0.9.x grants none of them.
     #[must_use]

@@ -244,7 +244,7 @@ impl Link {
         }
         let begun = Instant::now();
         let pause = self.backoff.pause(failures);
-        let (follower, followed) = followed(options.notifications.unwrap_or(1));
+        let (follower, followed) = followed(options.kept());
         let follower = options.notifications.map(|_| follower);
         match Client::connect_and_follow(&self.endpoint, options, follower).await {
             Err(error) => {

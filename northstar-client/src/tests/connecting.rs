@@ -3,7 +3,7 @@
 use std::{process::Stdio, time::Duration};
 
 use futures::StreamExt;
-use northstar_api::codec::CodecError;
+use northstar_api::{Notification, codec::CodecError};
 use tokio::{
     net::{TcpListener, UnixListener, UnixStream},
     process::Command,
@@ -51,6 +51,17 @@ async fn the_server_makes_no_sense() {
         error,
         ConnectError::Handshake(CodecError::Malformed { .. })
     ));
+}
+
+#[tokio::test]
+async fn any_number_of_notifications_may_be_asked_for() {
+    for count in [0, usize::MAX] {
+        let (client, mut peer) = connected(Some(count)).await;
+        let mut notifications = client.notifications();
+        peer.say(r#"{"notification":"shutdown"}"#).await;
+        let told = tokio::time::timeout(DEADLINE, notifications.next()).await;
+        assert_eq!(told.unwrap(), Some(Ok(Notification::Shutdown)));
+    }
 }
 
 #[tokio::test]

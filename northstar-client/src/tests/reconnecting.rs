@@ -206,6 +206,17 @@ async fn a_slow_reader_gets_every_event_as_long_as_the_server_has_it() {
 }
 
 #[tokio::test]
+async fn any_number_of_events_may_be_asked_for() {
+    let (server, endpoint) = Server::new();
+    let options = Options::default().with_notifications(usize::MAX);
+    let mut link = Reconnecting::new(endpoint, options, QUICK);
+    let (mut peer, _) = server.accept(&ack("a", 7, false)).await;
+    peer.say(&shutdown(8)).await;
+    assert!(connected(&mut link).await);
+    assert_eq!(event(&mut link).await, Some(8));
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_there_is_tried_again() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s");
