@@ -73,6 +73,15 @@ pub struct StartOptions {
     pub environment: BTreeMap<String, String>,
 }
 
+/// What to do about a server that closes the connection when it is asked for extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fallback {
+    /// It may not know them: ask for nothing.
+    Plain,
+    /// It knows them: it is full, or ends.
+    None,
+}
+
 /// A request that was handed over, and where its answer comes.
 pub(crate) struct Submitted {
     pub(crate) id: Option<u64>,
@@ -86,7 +95,7 @@ impl Client {
     ///
     /// If it cannot be reached, refuses the client, or takes longer than the timeout.
     pub async fn connect(endpoint: &Endpoint, options: Options) -> Result<Client, ConnectError> {
-        Client::connect_and_follow(endpoint, options, None).await
+        Client::connect_and_follow(endpoint, options, None, Fallback::Plain).await
     }
 
     /// As [`Client::connect`], with `follower` for the events.
@@ -94,6 +103,7 @@ impl Client {
         endpoint: &Endpoint,
         options: Options,
         follower: Option<Follower>,
+        fallback: Fallback,
     ) -> Result<Client, ConnectError> {
         let timeout = options.timeout;
         let plain = Options {
@@ -102,10 +112,10 @@ impl Client {
         };
         connect::within(timeout, async {
             let stream = connect::open(endpoint, options.tls.as_ref()).await?;
-            let asked = options.extensions.is_some();
+            let falls_back = fallback == Fallback::Plain && options.extensions.is_some();
             match connect::handshake(stream, &options).await {
                 // A server that cannot read what it does not know closes without a word.
-                Err(ConnectError::Closed) if asked => {
+                Err(ConnectError::Closed) if falls_back => {
                     let stream = connect::open(endpoint, plain.tls.as_ref()).await?;
                     connect::handshake(stream, &plain).await
                 }

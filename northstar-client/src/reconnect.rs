@@ -18,12 +18,17 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     Backoff, Client, ConnectError, Disconnected, Endpoint, Event, Options, RequestError,
+    client::Fallback,
     notifications::{Followed, followed},
 };
 
 /// Happenings that wait for their reader, beside the notifications that [`Options::notifications`] allows to wait. What
 /// does not fit is asked for again.
 const BUFFER: usize = 64;
+
+/// How often in a row a server that has numbered events may close the connection in the handshake before it is taken for one
+/// that does not know extensions any more.
+const CLOSED: u32 = 3;
 
 /// A connection that is made again whenever it is lost, and a [`Stream`] of what happens on it.
 ///
@@ -116,6 +121,7 @@ impl Reconnecting {
             backoff,
             position: position.clone(),
             lost: position.is_some(),
+            closed: 0,
             told,
             current: current_in,
         };
@@ -178,6 +184,12 @@ impl Handle {
             .ok_or_else(gone)
     }
 
+    /// The connection that there is now, if any. For who must not wait: it may be lost already.
+    #[must_use]
+    pub fn current(&self) -> Option<Client> {
+        self.0.borrow().clone()
+    }
+
     /// Does `request`, and does it again on the next connection if the connection is lost meanwhile. So it may be done more
     /// than once: for requests where that makes no difference, like `list` and `inspect`.
     ///
@@ -213,6 +225,8 @@ struct Link {
     position: Option<Resume>,
     /// Whether there was something before that can be lost.
     lost: bool,
+    /// How often in a row the server has closed the connection in the handshake.
+    closed: u32,
     told: mpsc::Sender<(Happening, Option<Resume>)>,
     current: watch::Sender<Option<Client>>,
 }
@@ -246,7 +260,18 @@ impl Link {
         let pause = self.backoff.pause(failures);
         let (follower, followed) = followed(options.kept());
         let follower = options.notifications.map(|_| follower);
-        match Client::connect_and_follow(&self.endpoint, options, follower).await {
+        // Without extensions the position would be lost, and a server that is full has not forgotten anything.
+        let fallback = match self.position {
+            Some(_) if self.closed < CLOSED => Fallback::None,
+            _ => Fallback::Plain,
+        };
+        let connected =
+            Client::connect_and_follow(&self.endpoint, options, follower, fallback).await;
+        self.closed = match &connected {
+            Err(ConnectError::Closed) => self.closed.saturating_add(1),
+            _ => 0,
+        };
+        match connected {
             Err(error) => {
                 let error = Arc::new(error);
                 self.tell(Happening::Unreachable { error, pause }).await?;

@@ -205,6 +205,35 @@ async fn a_slow_reader_gets_every_event_as_long_as_the_server_has_it() {
     }
 }
 
+/// A server that is full closes at once. It has not forgotten the events, and knows what it was asked for.
+#[tokio::test]
+async fn a_server_that_closes_at_once_does_not_cost_the_position() {
+    let (server, endpoint) = Server::new();
+    let mut link = Reconnecting::new(endpoint, options(), QUICK);
+    let handle = link.handle();
+    let (mut peer, _) = server.accept(&ack("a", 7, false)).await;
+    peer.say(&shutdown(8)).await;
+    assert!(connected(&mut link).await);
+    assert!(handle.current().is_some());
+    assert_eq!(event(&mut link).await, Some(8));
+    drop(peer);
+    disconnected(&mut link).await;
+    for _ in 0..2 {
+        assert!(handle.current().is_none());
+        let full = timeout(DEADLINE, server.listener.accept()).await.unwrap();
+        Peer::new(full.unwrap().0).line().await;
+        match next(&mut link).await {
+            Happening::Unreachable { error, .. } => {
+                assert!(matches!(*error, ConnectError::Closed), "{error:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let (_peer, resume) = server.accept(&ack("a", 9, true)).await;
+    assert_eq!(resume, serde_json::json!({"instance": "a", "sequence": 8}));
+    assert!(connected(&mut link).await);
+}
+
 #[tokio::test]
 async fn any_number_of_events_may_be_asked_for() {
     let (server, endpoint) = Server::new();
