@@ -9,7 +9,14 @@ use crate::{failure::Failure, verbs::kill::Signal};
 /// Containers that are waited for.
 pub struct Exits {
     notifications: Notifications,
-    waiting: Vec<Container>,
+    waiting: Vec<Waiting>,
+}
+
+/// One of them.
+struct Waiting {
+    container: Container,
+    /// Its next end is the one that is waited for.
+    runs: bool,
 }
 
 impl Exits {
@@ -21,14 +28,23 @@ impl Exits {
         }
     }
 
-    /// Waits for `container` too.
+    /// Waits for `container` too, which runs.
     pub fn expect(&mut self, container: Container) {
-        self.waiting.push(container);
+        let runs = true;
+        self.waiting.push(Waiting { container, runs });
+    }
+
+    /// Waits for `container` too, which was started. The end of the run before may still be on its way: a start waits for what
+    /// that leaves to be cleaned up.
+    pub fn expect_started(&mut self, container: Container) {
+        let runs = false;
+        self.waiting.push(Waiting { container, runs });
     }
 
     /// The containers that have not ended.
-    pub fn waiting(&self) -> &[Container] {
-        &self.waiting
+    pub fn waiting(&self) -> Vec<Container> {
+        let waiting = self.waiting.iter();
+        waiting.map(|waiting| waiting.container.clone()).collect()
     }
 
     /// The next one that ends; `None` if all have. Nothing is lost if the future is dropped.
@@ -38,8 +54,15 @@ impl Exits {
                 return Ok(None);
             };
             match self.notifications.next().await {
+                Some(Ok(Notification::Started(container))) => {
+                    let waiting = self.waiting.iter_mut();
+                    waiting
+                        .filter(|waiting| waiting.container == container)
+                        .for_each(|waiting| waiting.runs = true);
+                }
                 Some(Ok(Notification::Exit(container, exit))) => {
-                    if let Some(at) = self.waiting.iter().position(|c| *c == container) {
+                    let is_over = |it: &Waiting| it.runs && it.container == container;
+                    if let Some(at) = self.waiting.iter().position(is_over) {
                         self.waiting.remove(at);
                         return Ok(Some((container, exit)));
                     }
@@ -47,7 +70,7 @@ impl Exits {
                 Some(Ok(_)) => {}
                 Some(Err(Missed { .. })) => {
                     return Err(Failure::MissedExit {
-                        container: first.clone(),
+                        container: first.container.clone(),
                     });
                 }
                 None => return Err(Failure::Lost),

@@ -96,7 +96,7 @@ impl Start {
         for container in containers {
             let started = failures.keep(start(session, container, &overrides).await)?;
             if let (Some(exits), Some(container)) = (&mut exits, started) {
-                exits.expect(container);
+                exits.expect_started(container);
             }
         }
         let code = match exits {

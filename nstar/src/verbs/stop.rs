@@ -59,7 +59,7 @@ impl Stop {
             }
         }
         if !ended(session, &mut exits, self.grace).await? {
-            for container in exits.waiting().to_vec() {
+            for container in exits.waiting() {
                 let killed = signal(session, container, Signal::KILL).await;
                 // It has ended just now, and the notification is on its way.
                 if !matches!(&killed, Err(failure) if is_not_started(failure)) {
@@ -67,7 +67,7 @@ impl Stop {
                 }
             }
             if !ended(session, &mut exits, PATIENCE).await?
-                && let Some(container) = exits.waiting().first().cloned()
+                && let Some(container) = exits.waiting().into_iter().next()
             {
                 return Err(Failure::NotStopped { container });
             }

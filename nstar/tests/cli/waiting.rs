@@ -2,6 +2,8 @@
 
 use crate::daemon::{Daemon, LIST, Step, inspected, ok, stdout};
 
+const STARTED: &str = r#"{"notification":{"started":$C}}"#;
+
 #[test]
 fn start_waits_for_the_end_and_ends_alike() {
     let start = || {
@@ -10,6 +12,7 @@ fn start_waits_for_the_end_and_ends_alike() {
             r#"{"start":{"ok":{"container":$C}}}"#,
         )
     };
+    let started = || Step::Say(STARTED);
     let other = || Step::Say(r#"{"notification":{"exit":[$D,{"exit":{"code":9}}]}}"#);
     for (exit, code, words) in [
         (r#"{"exit":{"code":0}}"#, 0, "code 0"),
@@ -17,7 +20,7 @@ fn start_waits_for_the_end_and_ends_alike() {
         (r#"{"signalled":{"signal":9}}"#, 137, "signal 9 (SIGKILL)"),
     ] {
         let exit = format!(r#"{{"notification":{{"exit":[$C,{exit}]}}}}"#);
-        let steps = vec![start(), other(), Step::Say(exit.leak())];
+        let steps = vec![start(), started(), other(), Step::Say(exit.leak())];
         let output = Daemon::new(steps).run(&["start", "--wait", "a:0.0.1"]);
         assert_eq!(output.status.code(), Some(code), "{output:?}");
         let expected = format!("started a:0.0.1\nexit a:0.0.1 {words}\n");
@@ -25,12 +28,30 @@ fn start_waits_for_the_end_and_ends_alike() {
     }
     // With --json there are answers alone.
     let exit = Step::Say(r#"{"notification":{"exit":[$C,{"exit":{"code":3}}]}}"#);
-    let output = Daemon::new(vec![start(), exit]).run(&["-j", "start", "-w", "a:0.0.1"]);
+    let steps = vec![start(), started(), exit];
+    let output = Daemon::new(steps).run(&["-j", "start", "-w", "a:0.0.1"]);
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     assert_eq!(
         stdout(&output),
         "{\"response\":{\"start\":{\"ok\":{\"container\":\"a:0.0.1\"}}}}\n"
     );
+}
+
+/// A start waits until the run before is cleaned up, and its end is told then.
+#[test]
+fn the_end_of_the_run_before_is_not_that_of_the_new_one() {
+    let steps = vec![
+        Step::Expect(
+            r#"{"request":{"start":{"container":$C,"init":null,"arguments":[],"environment":{}}}}"#,
+        ),
+        Step::Say(r#"{"notification":{"exit":[$C,{"signalled":{"signal":9}}]}}"#),
+        Step::Say(r#"{"response":{"start":{"ok":{"container":$C}}}}"#),
+        Step::Say(STARTED),
+        Step::Say(r#"{"notification":{"exit":[$C,{"exit":{"code":3}}]}}"#),
+    ];
+    let output = Daemon::new(steps).run(&["start", "--wait", "a:0.0.1"]);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert_eq!(stdout(&output), "started a:0.0.1\nexit a:0.0.1 code 3\n");
 }
 
 fn signalled(signal: u8) -> Step {
