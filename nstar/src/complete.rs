@@ -85,7 +85,9 @@ fn ask(question: impl AsyncFnOnce(Client) -> Option<Vec<String>>) -> Vec<String>
 
 /// The daemon that the words name, or the environment, or the default.
 fn endpoint() -> Option<Endpoint> {
-    let words: Vec<String> = env::args().collect();
+    // A word that is no text is no URL either.
+    let words = env::args_os().map(|word| word.to_string_lossy().into_owned());
+    let words: Vec<String> = words.collect();
     url_of(&words)
         .or_else(|| env::var("NSTAR_URL").ok())
         .unwrap_or_else(|| "tcp://localhost:4200".to_owned())

@@ -1,6 +1,8 @@
 //! What shells offer, through the scripts that `nstar completion` prints.
 
 use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
     path::Path,
     process::{Command, Output},
 };
@@ -135,6 +137,22 @@ fn bash_completes_verbs_options_and_names() {
     assert_eq!(bash(Daemon::unused(), &["nstar", "unin"]), ["uninstall"]);
     let offered = bash(Daemon::unused(), &["nstar", "stop", "--gr"]);
     assert_eq!(offered, ["--grace"]);
+}
+
+/// Files may be called anything.
+#[test]
+fn words_that_are_no_text_do_not_end_completion() {
+    let daemon = repositories();
+    let home = tempfile::tempdir().unwrap();
+    let output = shell(&daemon, "nstar", home.path())
+        .env("NSTAR_COMPLETE", "fish")
+        .args(["--", "nstar", "install"])
+        .arg(OsStr::from_bytes(b"\xff.npk"))
+        .args(["-r", "d"])
+        .output()
+        .unwrap();
+    assert_eq!(lines(&output), ["default"], "{output:?}");
+    daemon.end();
 }
 
 #[test]
