@@ -15,6 +15,7 @@ use tokio::fs::File;
 use crate::failure::Failure;
 
 /// A package that is there and can be read.
+#[derive(Debug)]
 pub struct Package {
     pub path: PathBuf,
     pub file: File,

@@ -45,7 +45,7 @@ const MOST: usize = 1024;
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Does what the command line says, within the time it gives.
-pub async fn run(cli: Cli) -> Result<ExitCode, Failure> {
+pub async fn run(mut cli: Cli) -> Result<ExitCode, Failure> {
     // It needs neither a daemon nor time.
     if let Verb::Completion(completion) = &cli.verb {
         return completion.run().map(succeeded);
@@ -61,8 +61,8 @@ pub async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         return limit.within(learn(seccomp)).await.map(succeeded);
     }
     // What is wrong with the packages is told without a daemon.
-    if let Verb::Install(install) = &cli.verb {
-        limit.within(install.check()).await?;
+    if let Verb::Install(install) = &mut cli.verb {
+        limit.within(install.prepare()).await?;
     }
     let subscribe = match &cli.verb {
         Verb::Notifications(_) | Verb::Stop(_) => true,

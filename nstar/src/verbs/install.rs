@@ -39,15 +39,25 @@ pub struct Install {
     /// The packages: regular files that are not empty, or `-` for the standard input.
     #[arg(required = true, value_name = "NPK", value_hint = ValueHint::FilePath)]
     packages: Vec<PathBuf>,
+    /// What has come from the standard input.
+    #[arg(skip)]
+    spooled: Option<Package>,
 }
 
 impl Install {
-    /// Whether the packages can be sent. What comes from the standard input is known later.
-    pub async fn check(&self) -> Result<(), Failure> {
+    /// Whether the packages can be sent. The standard input is taken to its end: it may take longer than the daemon waits for
+    /// a client that says nothing.
+    pub async fn prepare(&mut self) -> Result<(), Failure> {
+        let mut is_spooled = false;
         for path in self.words().0 {
-            if !is_stdin(path) {
+            if is_stdin(path) {
+                is_spooled = true;
+            } else {
                 Package::open(path)?;
             }
+        }
+        if is_spooled {
+            self.spooled = Some(Package::from_stdin().await?);
         }
         Ok(())
     }
@@ -64,7 +74,8 @@ impl Install {
         }
     }
 
-    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(mut self, session: &Session) -> Result<(), Failure> {
+        let mut spooled = self.spooled.take();
         let (packages, repository) = self.words();
         let repository = match repository {
             Some(repository) => repository,
@@ -79,7 +90,13 @@ impl Install {
         };
         let mut failures = Failures::default();
         for path in packages {
-            failures.keep(install(session, path, &repository).await)?;
+            let package = match spooled.take_if(|_| is_stdin(path)) {
+                Some(package) => package,
+                // There is nothing left for the second.
+                None if is_stdin(path) => return Err(Failure::Empty { path: path.clone() }),
+                None => Package::open(path)?,
+            };
+            failures.keep(install(session, package, &repository).await)?;
         }
         failures.end()
     }
@@ -89,12 +106,7 @@ fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-async fn install(session: &Session, path: &Path, repository: &str) -> Result<(), Failure> {
-    let package = if is_stdin(path) {
-        Package::from_stdin().await?
-    } else {
-        Package::open(path)?
-    };
+async fn install(session: &Session, package: Package, repository: &str) -> Result<(), Failure> {
     let path = package.path.clone();
     match session.install(repository.to_owned(), package).await? {
         Response::Install(InstallResult::Ok { container }) => {

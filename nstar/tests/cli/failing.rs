@@ -92,6 +92,21 @@ fn each_of_several_failures_names_its_target() {
     );
 }
 
+/// What comes from there may take longer than a daemon waits for a client that says nothing.
+#[test]
+fn the_standard_input_is_taken_before_there_is_a_connection() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("unix://{}/none", dir.path().display());
+    let output = Command::new(env!("CARGO_BIN_EXE_nstar"))
+        .args(["--url", &url, "install", "-"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("the standard input is empty"), "{stderr}");
+}
+
 #[test]
 fn a_package_that_cannot_be_one_is_1_before_there_is_a_connection() {
     let dir = tempfile::tempdir().unwrap();
