@@ -202,9 +202,9 @@ impl Failures {
     fn keep<T>(&mut self, result: Result<T, Failure>) -> Result<Option<T>, Failure> {
         match result {
             Ok(value) => Ok(Some(value)),
-            Err(failure @ (Failure::Refused(_) | Failure::Package { .. }))
-                if failure.code() != Code::Interrupted =>
-            {
+            Err(
+                failure @ (Failure::Refused(_) | Failure::InUse { .. } | Failure::Package { .. }),
+            ) if failure.code() != Code::Interrupted => {
                 self.0.push(failure);
                 Ok(None)
             }

@@ -144,6 +144,23 @@ fn what_runs_is_not_uninstalled_and_being_mounted_is_not_the_reason() {
 }
 
 #[test]
+fn what_runs_stays_and_the_others_are_uninstalled() {
+    let steps = vec![
+        Step::Answer(
+            r#"{"uninstall":{"container":$C,"wipe":false}}"#,
+            r#"{"uninstall":{"error":{"container":$C,"error":{"umount_busy":{"container":$C}}}}}"#,
+        ),
+        Step::Answer(
+            r#"{"uninstall":{"container":$D,"wipe":false}}"#,
+            r#"{"uninstall":{"ok":{"container":$D}}}"#,
+        ),
+    ];
+    let output = Daemon::new(steps).run(&["uninstall", "a:0.0.1", "a:0.0.2"]);
+    assert_eq!(output.status.code(), Some(8), "{output:?}");
+    assert_eq!(stdout(&output), "uninstalled a:0.0.2\n");
+}
+
+#[test]
 fn a_refused_package_is_called_refused_once() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.npk");
