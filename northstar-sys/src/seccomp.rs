@@ -23,6 +23,8 @@ pub const ARCHITECTURES: [u32; 2] = [0xc000_00f3, 0x4000_00f3];
 pub const NUMBER: u32 = 0;
 /// Where the architecture is that the number is of, in bytes.
 pub const ARCHITECTURE: u32 = 4;
+/// Where the lower half of the second argument is, in bytes: all of these architectures have it first.
+pub const SECOND_ARGUMENT: u32 = 24;
 
 /// The answer that lets a call through.
 pub const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;

@@ -60,8 +60,7 @@ impl Payload {
         let filters = plan.seccomp.iter();
         let filters = filters.map(|program| program.iter().copied().map(Into::into).collect());
         Ok(Payload {
-            filters: refused::filter(plan.capabilities)
-                .into_iter()
+            filters: std::iter::once(refused::filter(plan.capabilities))
                 .chain(filters)
                 .collect(),
             program: Program::new(path, argv, environment),

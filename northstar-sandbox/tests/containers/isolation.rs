@@ -1,13 +1,15 @@
 //! Namespaces, and what a container can see of the host and of init.
 
 use std::fs::{self, File};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
 
 use northstar_sandbox::plan::{DescriptorIndex, MountKind, NetworkPlan, Sched};
 use northstar_sandbox::{ExitStatus, Step};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
 use crate::support::*;
 
@@ -417,6 +419,41 @@ pub fn descriptors_of_other_processes_cannot_be_taken(world: &World) {
         let seen = world.run(&plan).unwrap().expect_success();
         assert_eq!(seen, "0 of init, 0 of others\n", "{names:?}");
     }
+}
+
+/// A socket leads to the process at its other end (SO_PEERPIDFD), and that to all it has, in whatever pid namespace it
+/// is: the daemon, for who may trace, and without any capability a container of the same user.
+pub fn peers_of_sockets_are_out_of_reach(world: &World) {
+    let reach = |connection: BorrowedFd<'_>, names: &[&str]| {
+        let mut plan = program(&["/bin/probe", "reach", "3"]);
+        plan.descriptors.push((DescriptorIndex(1), 3));
+        plan.capabilities = capabilities(names);
+        let running = world.arm().go(world, &plan, &[connection]).unwrap();
+        let seen = running.finish(world).expect_success();
+        assert_eq!(
+            seen, "0 namespaces, 0 descriptors, no memory\n",
+            "{names:?}"
+        );
+    };
+    let (_ours, theirs) = UnixStream::pair().unwrap();
+    reach(theirs.as_fd(), &["CAP_SYS_PTRACE", "CAP_SYS_NICE"]);
+
+    let directory = tempfile::tempdir().unwrap();
+    let address = SocketAddrUnix::new(directory.path().join("socket")).unwrap();
+    let make = || rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+    let (socket, connection) = (make(), make());
+    rustix::net::bind(&socket, &address).unwrap();
+    let mut plan = program(&["/bin/probe", "pause"]);
+    plan.descriptors.push((DescriptorIndex(1), 3));
+    // It listens before it is executed.
+    let mut other = world.arm().go(world, &plan, &[socket.as_fd()]).unwrap();
+    assert_eq!(other.line(), "ready");
+    rustix::net::connect(&connection, &address).unwrap();
+    for names in [&[][..], &["CAP_SYS_NICE"], &["CAP_SYS_PTRACE"]] {
+        reach(connection.as_fd(), names);
+    }
+    other.init.control.signal(9).unwrap();
+    assert_eq!(other.finish(world).status, ExitStatus::Signal(9));
 }
 
 pub fn leaked_descriptors_do_not_arrive(world: &World) {

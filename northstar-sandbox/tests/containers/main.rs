@@ -83,6 +83,7 @@ tests! {
         containers_are_not_protected_from_lack_of_memory
         containers_are_scheduled_as_ordinary_processes
         descriptors_of_other_processes_cannot_be_taken
+        peers_of_sockets_are_out_of_reach
         leaked_descriptors_do_not_arrive;
     mounts:
         flags_are_exact_in_every_combination

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/shm.h>
@@ -143,6 +145,24 @@ static int steal(void)
     return 0;
 }
 
+/* What the pidfd of the process at the other end of a socket gives away: its namespaces, its
+ * descriptors, and by the answer to advice about a page that is never there, its memory. */
+static int reach(int connection)
+{
+    int peer = -1, namespaces = 0, taken[64];
+    socklen_t length = sizeof peer;
+    /* SO_PEERPIDFD. A kernel without it leads nowhere. */
+    int known = getsockopt(connection, SOL_SOCKET, 77, &peer, &length) == 0;
+    for (int i = 1; known && i <= 10; i++)
+        /* PIDFD_GET_CGROUP_NAMESPACE to PIDFD_GET_UTS_NAMESPACE */
+        namespaces += ioctl(peer, _IO(0xff, i), 0) >= 0;
+    struct iovec page = {(void *)0x1000, 4096};
+    int advised = syscall(SYS_process_madvise, peer, &page, 1, MADV_COLD, 0);
+    const char *memory = advised == 0 || errno == ENOMEM ? "memory" : "no memory";
+    printf("%d namespaces, %d descriptors, %s\n", namespaces, stolen(peer, taken), memory);
+    return 0;
+}
+
 /* Opens the root directory of the file system that a directory is on, by its inode number. */
 static int handle(const char *directory)
 {
@@ -250,6 +270,8 @@ int main(int argc, char **argv)
         return signals();
     if (strcmp(word, "steal") == 0)
         return steal();
+    if (strcmp(word, "reach") == 0 && argc > 2)
+        return reach(atoi(argv[2]));
     if (strcmp(word, "fill") == 0 && argc > 2)
         return fill(argv[2]);
     if (strcmp(word, "terminals") == 0)
