@@ -3,12 +3,20 @@
 use std::{
     collections::BTreeSet,
     fs,
-    os::unix::fs::{PermissionsExt, chown},
+    io::ErrorKind,
+    os::{
+        linux::net::SocketAddrExt,
+        unix::{
+            fs::{PermissionsExt, chown},
+            net::{SocketAddr, UnixDatagram},
+        },
+    },
     path::Path,
     thread,
     time::Duration,
 };
 
+use nix::errno::Errno;
 use northstar_tests::{
     Canary, Daemon, PATIENCE, Package, Residue, Site, eventually,
     image::{Node, Tree},
@@ -182,6 +190,43 @@ fn persistent_directory_does_not_open_the_rest_of_its_disk() {
         let output = run_alone(&Site::new(), &package);
         assert_eq!(output, ["open_by_handle_at EPERM"], "{filter}");
     }
+}
+
+/// Abstract addresses are those of the network that a socket was made in, and the daemon makes sockets for containers.
+#[test]
+fn sockets_of_a_container_do_not_lead_into_the_network_of_the_host() {
+    let name = format!("northstar-test-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    let host = UnixDatagram::bind_addr(&address).unwrap();
+    host.set_nonblocking(true).unwrap();
+    let refused = format!("word error {}", Errno::ECONNREFUSED as i32);
+    let mut cases = vec![("private", "", refused.as_str())];
+    if !in_virtual_machine() {
+        cases.push(("userns", "userns: true", &refused));
+    }
+    cases.push(("host", "network: host", "word sent"));
+    let site = Site::new();
+    let packages = cases.iter().map(|(app, field, _)| {
+        let package = Package::app(app, &["send-abstract", &name])
+            .field("sockets: {word: {type: datagram, mode: 0o600}}")
+            .field(field);
+        site.pack(&package);
+        package.container()
+    });
+    let packages: Vec<String> = packages.collect();
+    let daemon = site.start();
+    for (container, (.., said)) in packages.iter().zip(&cases) {
+        assert_eq!(run(&daemon, container), [*said], "{container}");
+        let mut word = [0; 8];
+        let received = host.recv(&mut word).map_err(|error| error.kind());
+        let expected = if *said == refused {
+            Err(ErrorKind::WouldBlock)
+        } else {
+            Ok(4)
+        };
+        assert_eq!(received, expected, "{container}");
+    }
+    daemon.stop();
 }
 
 /// No control group hierarchy can be had in which the kernel would run a program on the host, not even as root of a

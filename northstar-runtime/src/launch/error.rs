@@ -89,6 +89,9 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// There is no network namespace to make the sockets in that the container is given.
+    #[error("network namespace for the sockets of the container")]
+    SocketNetwork(#[source] io::Error),
     /// The persistent directory could not be made or opened.
     #[error("persistent directory {}", path.display())]
     Persist {

@@ -27,6 +27,7 @@ mod guards;
 mod host;
 pub(crate) mod ids;
 mod init;
+mod network;
 pub(crate) mod persist;
 mod plan;
 mod prepare;

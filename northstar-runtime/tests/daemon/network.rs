@@ -1,8 +1,9 @@
 //! Network namespaces that somebody else has made, as ip-netns(8) does.
 
-use super::harness::{Daemon, Site};
+use super::harness::{Daemon, SLEEP, Site, child};
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -126,5 +127,65 @@ fn what_is_no_network_namespace_stops_the_start() {
         let failed = json!({"start_container_failed": error});
         assert_eq!(console.start(&container), Some(failed));
         assert_eq!(console.inspect(&container)["process"], Value::Null);
+    }
+}
+
+/// The sockets that a process has, and those of them that are Unix sockets of its network.
+fn sockets(pid: i32) -> (BTreeSet<String>, BTreeSet<String>) {
+    let links = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    // A shell opens and closes files while it starts.
+    let links = links.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+    let inode = |link: PathBuf| {
+        let inode = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
+        Some(inode.to_owned())
+    };
+    let held: BTreeSet<String> = links.filter_map(inode).collect();
+    let table = fs::read_to_string(format!("/proc/{pid}/net/unix")).unwrap();
+    let lines = table.lines().skip(1);
+    let of_network = lines.filter_map(|line| line.split_whitespace().nth(6));
+    let of_network = of_network.map(str::to_owned).collect();
+    (
+        held.clone(),
+        held.intersection(&of_network).cloned().collect(),
+    )
+}
+
+/// Whoever has a socket gets at the network it was made in: which must be that of the container, or nobody's if that
+/// belongs to a user namespace.
+#[test]
+fn sockets_are_of_the_network_of_their_container() {
+    let site = Site::new();
+    let mut namespaces = Namespaces::new();
+    let named = namespaces.make("net", "sockets");
+    let gifts = "console: {permissions: [ident]}\n\
+        sockets: {a: {type: stream, mode: 0o600}, b: {type: datagram, mode: 0o600}, c: {type: seq_packet, mode: 0o600}}\n";
+    let cases = [
+        ("private", String::new(), 4),
+        ("host", "network: host".to_owned(), 4),
+        ("named", format!("network: !namespace {named}"), 4),
+        ("mapped", "userns: true".to_owned(), 0),
+    ];
+    let containers = cases.map(|(name, field, own)| {
+        let field = format!("{gifts}{field}");
+        (site.shell(name, SLEEP, &field, ""), own)
+    });
+    let daemon = site.daemon();
+    let mut console = daemon.console();
+    for (container, own) in containers {
+        assert_eq!(console.start(&container), None);
+        let payload = child(child(daemon.forker()));
+        let (held, of_network) = sockets(payload);
+        assert_eq!((held.len(), of_network.len()), (4, own), "{container}");
+        let table = fs::read_to_string("/proc/self/net/unix").unwrap();
+        let of_host = held.iter().filter(|inode| {
+            let mut columns = table
+                .lines()
+                .filter_map(|line| line.split_whitespace().nth(6));
+            columns.any(|column| column == inode.as_str())
+        });
+        let expected = if container.starts_with("host:") { 4 } else { 0 };
+        assert_eq!(of_host.count(), expected, "{container}");
+        assert_eq!(console.kill(&container, 9), None);
+        console.exit_of(&container);
     }
 }

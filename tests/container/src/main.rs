@@ -23,7 +23,7 @@ use std::{
 
 const USAGE: &str = "exit N | print WORD.. | wait | sleep SECONDS | ignore-term | crash | cat PATH.. | write PATH TEXT | \
      touch PATH | inspect | identity | mounts | descriptors | environment | read-tree DIR | list DIR | orphan | \
-     flood LINES | flood-from WORD LINES | bytes HEX | long-line BYTES | fork-children N | fork-bomb | sockets | \
+     flood LINES | flood-from WORD LINES | bytes HEX | long-line BYTES | fork-children N | fork-bomb | sockets | send-abstract NAME | \
      call-delete-module NAME | kill-all | attach-init | chroot-escape | overwrite PATH.. | open-by-handle DIRECTORY | release-agent | execute PATH ARGUMENT.. | directory | probe";
 
 fn main() -> ExitCode {

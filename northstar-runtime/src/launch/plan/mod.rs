@@ -10,6 +10,7 @@ pub(crate) use filters::Filters;
 use super::{
     Context, Error,
     ids::Lease,
+    network::{self, Network},
     resolve::Resolved,
     sockets::{Names, Sockets},
 };
@@ -23,7 +24,10 @@ use northstar_sandbox::{
     plan::{ArmPlan, DescriptorIndex, ExecPlan},
 };
 use std::{
-    os::{fd::OwnedFd, unix::net::UnixStream},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
     path::PathBuf,
     sync::Arc,
 };
@@ -88,9 +92,18 @@ pub(super) fn plan(context: &Context, mut resolved: Resolved) -> Result<Planned,
         monitor_memory: cgroup::monitors_memory(manifest),
     };
     let ids = user_namespace(context, manifest)?;
+    let mut gifts = process::Gifts::default();
+    let (made, network) = sockets(context, &package, &resolved)?;
+    let (console, Sockets { descriptors, names }) = made;
+    let (ours, theirs) = console.unzip();
+    gifts.console = theirs.map(OwnedFd::from);
+    gifts.sockets = descriptors;
+    // A network that belongs to a user namespace is made with that.
+    if ids.is_none() {
+        resolved.network = resolved.network.or(network);
+    }
     let arm = mounts::arm_plan(&mut resolved, ids.as_ref().map(Lease::ids))?;
 
-    let mut gifts = process::Gifts::default();
     let mut readers = Readers::default();
     let io = manifest.io.clone().unwrap_or_default();
     let mut open = |stream, output| match output {
@@ -100,18 +113,6 @@ pub(super) fn plan(context: &Context, mut resolved: Resolved) -> Result<Planned,
     };
     gifts.stdout = open(Stream::Stdout, io.stdout).map_err(Error::Output)?;
     gifts.stderr = open(Stream::Stderr, io.stderr).map_err(Error::Output)?;
-    let console = match &manifest.console {
-        Some(_) => {
-            let (ours, theirs) = UnixStream::pair().map_err(Error::Console)?;
-            gifts.console = Some(theirs.into());
-            Some(ours)
-        }
-        None => None,
-    };
-    let owner = (manifest.uid, manifest.gid);
-    let sockets = Sockets::bind(&context.socket_dir, container, owner, &manifest.sockets);
-    let Sockets { descriptors, names } = sockets.map_err(Error::Socket)?;
-    gifts.sockets = descriptors;
 
     let exec = process::exec_plan(
         container,
@@ -124,7 +125,7 @@ pub(super) fn plan(context: &Context, mut resolved: Resolved) -> Result<Planned,
     )?;
     let attachments = Attachments {
         readers,
-        console,
+        console: ours,
         sockets: names,
         ids,
     };
@@ -135,6 +136,35 @@ pub(super) fn plan(context: &Context, mut resolved: Resolved) -> Result<Planned,
         exec,
         cgroup,
         attachments,
+    })
+}
+
+/// Both ends of the container's console.
+type Console = Option<(UnixStream, UnixStream)>;
+
+/// Makes the console and the sockets of the manifest, in the network namespace of the container. If it is to have one of
+/// its own, that is made here and returned. A container with a user namespace gets another one, because that belongs to
+/// the user namespace; nobody is in the one of its sockets.
+fn sockets(
+    context: &Context,
+    package: &InstalledPackage,
+    resolved: &Resolved,
+) -> Result<((Console, Sockets), Option<OwnedFd>), Error> {
+    let (container, manifest) = (&package.container, &package.manifest);
+    let none = manifest.console.is_none() && manifest.sockets.is_empty();
+    let network = match (&manifest.network, &resolved.network) {
+        // There is nothing to make.
+        _ if none => Network::Host,
+        (_, Some(namespace)) => Network::Existing(namespace.as_fd()),
+        (Some(northstar_manifest::Network::Host), None) => Network::Host,
+        (_, None) => Network::New,
+    };
+    network::inside(network, || {
+        let pair = manifest.console.is_some().then(UnixStream::pair);
+        let pair = pair.transpose().map_err(Error::Console)?;
+        let owner = (manifest.uid, manifest.gid);
+        let sockets = Sockets::bind(&context.socket_dir, container, owner, &manifest.sockets);
+        Ok((pair, sockets.map_err(Error::Socket)?))
     })
 }
 

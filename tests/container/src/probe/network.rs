@@ -107,10 +107,33 @@ pub fn probe(findings: &mut Findings) -> io::Result<()> {
             .filter(|line| line.contains('@'))
             .count(),
     );
+    findings.note("network.sockets_from_elsewhere", elsewhere(&sockets)?);
     findings.attempt("network.loopback", TcpStream::connect(("127.0.0.1", 9)));
     let datagram =
         UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.send_to(b"x", "192.0.2.1:9"));
     findings.attempt("network.world", datagram);
     findings.attempt("network.low_port", TcpListener::bind("127.0.0.1:81"));
     Ok(())
+}
+
+/// How many sockets this process has that are not of its network: they lead into another one. `table` lists the Unix
+/// sockets of this one, with the inode in the seventh column.
+fn elsewhere(table: &str) -> io::Result<usize> {
+    let of_here = |inode: &str| {
+        let mut lines = table.lines().skip(1);
+        lines.any(|line| line.split_whitespace().nth(6) == Some(inode))
+    };
+    let mut elsewhere = 0;
+    for entry in fs::read_dir("/proc/self/fd")? {
+        // The one of the directory itself is closed by the time it is looked at last.
+        let Ok(link) = fs::read_link(entry?.path()) else {
+            continue;
+        };
+        let link = link.to_string_lossy();
+        let inode = link
+            .strip_prefix("socket:[")
+            .and_then(|rest| rest.strip_suffix(']'));
+        elsewhere += usize::from(inode.is_some_and(|inode| !of_here(inode)));
+    }
+    Ok(elsewhere)
 }
