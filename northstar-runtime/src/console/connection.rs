@@ -24,7 +24,11 @@ use crate::{
 };
 use northstar_api::{Connect, ConnectNack, Message};
 use northstar_manifest::Permissions;
-use std::{io, pin::pin, time::Duration};
+use std::{
+    io,
+    pin::{Pin, pin},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     time::{Instant, sleep, sleep_until, timeout},
@@ -235,42 +239,28 @@ where
     };
     let (outbox, mut output) =
         output::outbox(output, client.options.stall_timeout, client.share.clone());
-    let ended = {
-        let requests = async {
-            // Gone when this future is done: then the other one finishes.
-            let outbox = outbox;
-            let acknowledgement = Message::ConnectAck(acknowledgement);
-            if let Err(error) = outbox.send(acknowledgement, Held::default()) {
-                return error.into();
-            }
-            let session = Session::new(client, context, agreed, &outbox);
-            let subscribed = connect.subscribe_notifications;
-            let requests = requests::serve(&session, &mut *input, subscribed, place.as_ref());
-            tokio::select! {
-                biased;
-                end = requests => end,
-                () = context.cancel.cancelled() => End::Cancelled,
-            }
-        };
-        let mut requests = pin!(requests);
-        let mut delivery = pin!(output.deliver(notifications));
+    let requests = async {
+        // Gone when this future is done: then the other one finishes.
+        let outbox = outbox;
+        let acknowledgement = Message::ConnectAck(acknowledgement);
+        if let Err(error) = outbox.send(acknowledgement, Held::default()) {
+            return error.into();
+        }
+        let session = Session::new(client, context, agreed, &outbox);
+        let subscribed = connect.subscribe_notifications;
+        let requests = requests::serve(&session, &mut *input, subscribed, place.as_ref());
         tokio::select! {
             biased;
-            end = &mut requests => {
-                let patience = match end {
-                    End::Cancelled => LAST_WORDS,
-                    _ => client.options.stall_timeout,
-                };
-                // What was answered is still sent; the reason for the end stays the first one.
-                let _ = timeout(patience, &mut delivery).await;
-                Ended::Requests(end)
-            }
-            delivered = &mut delivery => match delivered {
-                Ok(()) => Ended::Requests(End::Closed),
-                Err(error) => Ended::Write(error),
-            },
+            end = requests => end,
+            () = context.cancel.cancelled() => End::Cancelled,
         }
     };
+    let ended = until_either_ends(
+        pin!(requests),
+        pin!(output.deliver(notifications)),
+        client.options.stall_timeout,
+    )
+    .await;
     let (patience, most) = match &ended {
         Ended::Requests(End::Closed) | Ended::Write(_) => return ended,
         // The client is still sending a package, and looks for the answer when it has sent all of it.
@@ -288,6 +278,30 @@ where
         () = cancelled => {}
     }
     ended
+}
+
+/// Serves requests and delivers what comes of them. A client may take up to `stall` to read the last of that.
+async fn until_either_ends(
+    requests: Pin<&mut impl Future<Output = End>>,
+    mut delivery: Pin<&mut impl Future<Output = Result<(), WriteError>>>,
+    stall: Duration,
+) -> Ended {
+    tokio::select! {
+        biased;
+        end = requests => {
+            let patience = match end {
+                End::Cancelled => LAST_WORDS,
+                _ => stall,
+            };
+            // What was answered is still sent; the reason for the end stays the first one.
+            let _ = timeout(patience, &mut delivery).await;
+            Ended::Requests(end)
+        }
+        delivered = &mut delivery => match delivered {
+            Ok(()) => Ended::Requests(End::Closed),
+            Err(error) => Ended::Write(error),
+        },
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,16 @@ pub(in crate::console) struct Answer {
     pub then: Then,
 }
 
+impl Answer {
+    /// An answer after which there are no more.
+    pub(in crate::console) fn last(response: Response, end: End) -> Answer {
+        Answer {
+            content: response.into(),
+            then: Then::End(end),
+        }
+    }
+}
+
 /// What an answer says.
 pub(in crate::console) enum Content {
     /// A response, without its id.

@@ -4,7 +4,7 @@ mod answer;
 mod perform;
 mod refusal;
 
-pub(super) use answer::{Answer, Then};
+pub(super) use answer::Answer;
 pub(super) use refusal::shortened;
 
 use super::{
@@ -18,7 +18,7 @@ use super::{
     translate::{self, Words},
 };
 use crate::supervisor::{Job, Watcher};
-use answer::Content;
+use answer::{Content, Then};
 use bytes::BytesMut;
 use northstar_api::{self as api, Envelope, Message, Request, Response, Unit};
 use std::{

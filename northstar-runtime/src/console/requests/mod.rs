@@ -2,23 +2,20 @@
 //! installs. A request without an id is answered before the next line is read, as in 0.9.2. One with an id goes on
 //! beside the next ones, all in the connection's one task.
 
+mod package;
+
 use super::{
     answers::Held,
     input::{FREE, Input, LineError, LineLimits},
-    install::{self, StreamError},
+    install::StreamError,
     output::SendError,
-    session::{self, Answer, Registered, Session, Then},
+    session::Session,
     slots::Established,
     throttle::Throttle,
 };
-use crate::{
-    config::RepositoryId,
-    supervisor::{Gone, report},
-};
+use crate::supervisor::Gone;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use northstar_api::{
-    self as api, Envelope, InstallResult, Message, Request, Response, Unit, codec,
-};
+use northstar_api::{self as api, Envelope, Message, Request, Response, codec};
 use northstar_manifest::InvalidContainer;
 use std::{pin::pin, time::Duration};
 use tokio::io::AsyncRead;
@@ -32,9 +29,6 @@ pub(super) const MAX_PENDING: usize = 32;
 
 /// How much of a pause a connection may make up for.
 const BURST: Duration = Duration::from_secs(1);
-
-/// Longest name of a repository that is repeated in an answer, in characters.
-const LONGEST_ECHO: usize = 256;
 
 /// Why there are no more requests.
 #[derive(Debug, thiserror::Error)]
@@ -252,91 +246,5 @@ impl<'s, R: AsyncRead + Unpin> Requests<'_, 's, R> {
         }
         let error = format!("the request needs the extension `{needs}`");
         Ok(Some(Response::Error(api::Error::Unexpected { error })))
-    }
-
-    /// Reads the package now, whatever becomes of it. What comes after its last byte holds up nobody.
-    async fn install(
-        &mut self,
-        running: &mut Running<'s>,
-        mut registered: Registered,
-        refusal: Option<Response>,
-        repository: String,
-        size: u64,
-        held: Held,
-    ) -> Result<(), End> {
-        let session = self.session;
-        let options = &session.client.options;
-        let id = registered.id;
-        let limit = options.max_npk_install_size;
-        if size > limit {
-            let response = refusal.unwrap_or_else(|| {
-                let error = session.words.too_large(size, limit);
-                Response::Install(InstallResult::Error { error })
-            });
-            let then = Then::End(End::Oversized { size });
-            let answer = Answer {
-                content: response.into(),
-                then,
-            };
-            return beside(running, session.answer(id, answer, held)).await;
-        }
-        // The line may be long, and its package slow.
-        drop(held);
-        if let Some(response) = refusal {
-            let response = session::shortened(response, LONGEST_ECHO);
-            let discarded = install::discard(self.input, size, options);
-            beside(running, async { Ok(discarded.await?) }).await?;
-            return beside(
-                running,
-                session.answer(id, response.into(), Held::default()),
-            )
-            .await;
-        }
-        let slot = match repository.parse::<RepositoryId>() {
-            Ok(repository) => {
-                let slot = session
-                    .context
-                    .handle
-                    .install(repository, size, registered.job.clone());
-                slot.await.map_err(|error| session.words.error(error))
-            }
-            Err(_) => Err(api::Error::InvalidRepository {
-                repository: repository.chars().take(LONGEST_ECHO).collect(),
-            }),
-        };
-        let received = install::receive(self.input, size, slot, options, session.words);
-        let received = session.follow(&mut registered, Unit::Bytes, received);
-        match beside(running, async { Ok(received.await?) }).await? {
-            Ok(slot) => {
-                let work = async move {
-                    let outcome = match slot {
-                        Ok(slot) => {
-                            let finished = slot.finish();
-                            let finished = session
-                                .follow(&mut registered, Unit::Bytes, finished)
-                                .await?;
-                            finished.map_err(|error| session.words.error(error))
-                        }
-                        Err(error) => Err(error),
-                    };
-                    let response = Response::Install(match outcome {
-                        Ok(container) => InstallResult::Ok { container },
-                        Err(error) => InstallResult::Error { error },
-                    });
-                    session.answer(id, response.into(), Held::default()).await
-                };
-                self.begin(running, id, work.boxed()).await
-            }
-            Err(broken) => {
-                let error = session.words.not_received(&repository, report(&broken));
-                let response = Response::Install(InstallResult::Error { error });
-                let then = Then::End(broken.into());
-                let answer = Answer {
-                    content: response.into(),
-                    then,
-                };
-                beside(running, session.answer(id, answer, Held::default())).await
-            }
-        }
     }
 }
