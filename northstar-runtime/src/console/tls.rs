@@ -11,6 +11,7 @@
 //! cannot be used leaves the last ones in force. When the authorities or their revocations have changed, the
 //! connections that were judged by the old ones are closed: their clients come back and are judged anew.
 
+mod current;
 mod subject;
 mod verifier;
 
@@ -20,14 +21,11 @@ use super::{
     peer::Peer,
 };
 use crate::{
-    config::{
-        Tls,
-        tls::{Credentials, FileError, FileProblem, Stamps},
-    },
+    config::{Tls, tls::FileError},
     supervisor::report,
 };
+use current::{Current, LOOK, Look};
 use northstar_manifest::Permissions;
-use rustls::{ServerConfig, crypto::ring, server::NoServerSessionStorage, sign::SingleCertAndKey};
 use std::{
     io,
     sync::{Arc, Mutex, PoisonError},
@@ -42,10 +40,6 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
-use verifier::KnownSubjects;
-
-/// How often the files are looked at while nobody connects.
-const LOOK: Duration = Duration::from_secs(10);
 
 /// How long a refused client may take to close, and what it may still send.
 const FAREWELL: Duration = Duration::from_millis(250);
@@ -58,24 +52,6 @@ pub(super) struct Acceptor {
     /// Locked while the files are read, so that they are read once.
     looking: Arc<tokio::sync::Mutex<()>>,
     current: Mutex<Arc<Current>>,
-}
-
-/// What is in force.
-#[derive(Debug)]
-struct Current {
-    look: Look,
-    config: Arc<ServerConfig>,
-    trust: Vec<Vec<u8>>,
-    /// Cancelled when clients have to be judged anew.
-    outdated: CancellationToken,
-}
-
-/// What was seen of the files when they were read last.
-#[derive(Debug)]
-struct Look {
-    stamps: Stamps,
-    /// When to read them again although they have not changed.
-    again: Option<Instant>,
 }
 
 /// Why there is no connection.
@@ -246,45 +222,6 @@ impl Acceptor {
     }
 }
 
-impl Look {
-    /// The files could not be used. They are known to be bad, unless it is only that they could not be read just now, for
-    /// want of a descriptor perhaps: a revocation must not be missed for that.
-    fn failed(stamps: Stamps, error: &FileError) -> Look {
-        let passing = match &error.source {
-            // When it is there it has changed.
-            FileProblem::Read(error) => error.kind() != io::ErrorKind::NotFound,
-            _ => false,
-        };
-        Look {
-            stamps,
-            again: passing.then(|| Instant::now() + LOOK),
-        }
-    }
-
-    /// There is nothing new to be read.
-    fn stands(&self, stamps: &Stamps) -> bool {
-        self.stamps == *stamps && self.again.is_none_or(|again| Instant::now() < again)
-    }
-}
-
-impl Current {
-    fn read(tls: &Tls) -> Result<Current, FileError> {
-        // Before the files are read: what changes meanwhile is read again.
-        let stamps = tls.stamps();
-        let mut credentials = tls.read()?;
-        let trust = std::mem::take(&mut credentials.trust);
-        Ok(Current {
-            look: Look {
-                stamps,
-                again: None,
-            },
-            config: Arc::new(config(credentials, tls)?),
-            trust,
-            outdated: CancellationToken::new(),
-        })
-    }
-}
-
 /// Reads what a refused client has sent already. Closing before that would reset the connection, and the client might
 /// never see the alert that says why (tcp(7)).
 async fn farewell(mut stream: TcpStream) {
@@ -294,62 +231,4 @@ async fn farewell(mut stream: TcpStream) {
     };
     // The client may be gone already.
     let _ = timeout(FAREWELL, rest).await;
-}
-
-/// TLS 1.3 alone, a certificate from each client, and no way around looking at it: a resumed session (RFC 8446, 2.2) or early
-/// data would skip that.
-fn config(credentials: Credentials, tls: &Tls) -> Result<ServerConfig, FileError> {
-    let Credentials {
-        identity, clients, ..
-    } = credentials;
-    let clients = KnownSubjects::new(clients, tls.peers.clone());
-    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(|error| tls.unusable(error))?
-        .with_client_cert_verifier(Arc::new(clients))
-        .with_cert_resolver(Arc::new(SingleCertAndKey::from(identity)));
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
-    config.max_early_data_size = 0;
-    Ok(config)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::time::advance;
-
-    #[tokio::test(start_paused = true)]
-    async fn files_that_could_not_be_read_just_now_are_read_again() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = |name: &str| directory.path().join(name);
-        let tls = Tls {
-            host: "localhost".to_owned(),
-            port: 0,
-            cert: path("cert"),
-            key: path("key"),
-            client_ca: path("client_ca"),
-            client_crl: None,
-            peers: Vec::new(),
-        };
-        let failed = |source: FileProblem| {
-            let error = FileError {
-                key: "cert",
-                path: path("cert"),
-                source,
-            };
-            Look::failed(tls.stamps(), &error)
-        };
-        let passing = failed(io::Error::from_raw_os_error(nix::libc::EMFILE).into());
-        let bad = failed(FileProblem::NoFile);
-        let absent = failed(io::Error::from_raw_os_error(nix::libc::ENOENT).into());
-        for look in [&passing, &bad, &absent] {
-            assert!(look.stands(&tls.stamps()));
-        }
-        advance(LOOK).await;
-        assert!(!passing.stands(&tls.stamps()));
-        assert!(bad.stands(&tls.stamps()) && absent.stands(&tls.stamps()));
-        std::fs::write(path("cert"), "").unwrap();
-        assert!(!bad.stands(&tls.stamps()) && !absent.stands(&tls.stamps()));
-    }
 }
