@@ -136,7 +136,7 @@ impl Identity {
     }
 
     pub(super) fn write(&self, certificate: &Path, key: &Path) {
-        super::write(key, &self.key.serialize_pem());
-        super::write(certificate, &self.certificate.pem());
+        super::site::write(key, &self.key.serialize_pem());
+        super::site::write(certificate, &self.certificate.pem());
     }
 }
