@@ -4,7 +4,7 @@
 //! consoles, repositories, and everything that they ask of the supervisor. The end goes the same way back.
 
 use crate::{
-    config::{Config, Missing},
+    config::{Config, Missing, RepositoryId},
     console::{Console, ListenError, Listening, TokenKeyError},
     launch::{Context, Filters, Forker, Preparing, ids::IdRanges, persist},
     logs::writer,
@@ -14,7 +14,7 @@ use crate::{
     supervisor::{EndError, Stop, Supervisor, report},
 };
 use northstar_sandbox::{cgroup::CgroupError, forker::SpawnError};
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, io, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -151,12 +151,7 @@ async fn serve(config: &Config, prepared: Prepared) -> Result<(), RunError> {
             socket_dir: config.socket_dir.clone(),
             store: store(config),
             preparing: Preparing::default(),
-            lenient: config
-                .repositories
-                .iter()
-                .filter(|(_, repository)| repository.missing == Missing::Skip)
-                .map(|(id, _)| id.clone())
-                .collect(),
+            lenient: lenient(config),
             filters: Filters::default(),
             ids: IdRanges::new(config.user_namespaces),
             nofile,
@@ -185,6 +180,15 @@ async fn close(mut listening: Listening) {
     if tokio::time::timeout(CONSOLE_TIME, ended).await.is_err() {
         listening.tasks.shutdown().await;
     }
+}
+
+/// Repositories whose containers start without what is missing on the host.
+fn lenient(config: &Config) -> BTreeSet<RepositoryId> {
+    let configured = config.repositories.iter();
+    configured
+        .filter(|(_, repository)| repository.missing == Missing::Skip)
+        .map(|(id, _)| id.clone())
+        .collect()
 }
 
 /// Persistent data goes to the first repository with a key where 0.9.x did not tell repositories apart.

@@ -42,7 +42,7 @@ pub(crate) use forker::Forker;
 pub(crate) use plan::Filters;
 pub(crate) use prepare::Preparing;
 pub use sockets::SocketError;
-pub(crate) use watch::{Process, Report};
+pub(crate) use watch::{Process, Report, Running};
 
 use crate::{
     config::{ConnectionOptions, Missing, RepositoryId},

@@ -107,33 +107,12 @@ fn mount_blocking(kernel: &Kernel, request: MountRequest) -> Result<MountedImage
             return Err(undone(error, Some(target), None, None));
         }
     };
-    let verity = match protection {
-        Protection::Kernel(tree) => {
-            let below = loop_device.number();
-            match VerityDevice::create(below, tree, &request.container, deadline) {
-                Ok(device) => Some(device),
-                Err(source) => {
-                    let container = request.container.clone();
-                    let error = MountError::Verity { container, source };
-                    return Err(undone(
-                        error,
-                        Some(target),
-                        None,
-                        Some(loop_device.detach()),
-                    ));
-                }
-            }
+    let verity = match protect(protection, &loop_device, &request, deadline) {
+        Ok(verity) => verity,
+        Err(error) => {
+            let loop_device = Some(loop_device.detach());
+            return Err(undone(error, Some(target), None, loop_device));
         }
-        Protection::Read => {
-            if let Err(source) = read_through(&loop_device, &request.source.image) {
-                let container = request.container.clone();
-                let error = MountError::Corrupt { container, source };
-                let loop_device = Some(loop_device.detach());
-                return Err(undone(error, Some(target), None, loop_device));
-            }
-            None
-        }
-        Protection::Trust => None,
     };
     let (source, number) = match &verity {
         Some(device) => (device.path(), device.number()),
@@ -158,6 +137,34 @@ fn mount_blocking(kernel: &Kernel, request: MountRequest) -> Result<MountedImage
             };
             Err(undone(error, None, verity, Some(loop_device.detach())))
         }
+    }
+}
+
+/// Sets up the protection above the loop device: a verity device, or a check of the whole image, or nothing.
+fn protect(
+    protection: Protection<'_>,
+    loop_device: &LoopDevice,
+    request: &MountRequest,
+    deadline: Instant,
+) -> Result<Option<VerityDevice>, MountError> {
+    let container = || request.container.clone();
+    match protection {
+        Protection::Kernel(tree) => {
+            let below = loop_device.number();
+            VerityDevice::create(below, tree, &request.container, deadline)
+                .map(Some)
+                .map_err(|source| MountError::Verity {
+                    container: container(),
+                    source,
+                })
+        }
+        Protection::Read => read_through(loop_device, &request.source.image)
+            .map(|()| None)
+            .map_err(|source| MountError::Corrupt {
+                container: container(),
+                source,
+            }),
+        Protection::Trust => Ok(None),
     }
 }
 

@@ -66,7 +66,7 @@ use driver::{Driver, Inbox};
 use machine::Machine;
 use measuring::Measuring;
 use registry::Entry;
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     sync::{Semaphore, mpsc},
     time::Instant,
@@ -154,23 +154,26 @@ impl Supervisor {
         } = self;
         let (outcome_sender, outcomes) = mpsc::unbounded_channel();
         let (upload_sender, uploads) = mpsc::unbounded_channel();
+        let kernel = Kernel::detect();
+        warn_of_unmountable(&repositories, &kernel);
+        let packages: Vec<_> = repositories
+            .iter()
+            .flat_map(Repository::packages)
+            .map(Arc::clone)
+            .collect();
+        let ids: Vec<_> = repositories
+            .iter()
+            .map(|repository| repository.id().clone())
+            .collect();
         let configured = config.repositories.iter();
         let start_command = configured.filter(|(_, repository)| repository.start_command);
-        let kernel = Kernel::detect();
-        for repository in &repositories {
-            if let (Integrity::DmVerity, Err(missing)) =
-                (repository.integrity(), &kernel.device_mapper)
-            {
-                warn!(
-                    "repository {}: its packages cannot be mounted: {missing}",
-                    repository.id()
-                );
-            }
-        }
-        let mut works = Works {
+        let works = Works {
             context,
             kernel,
-            repositories: BTreeMap::new(),
+            repositories: repositories
+                .into_iter()
+                .map(|repository| (repository.id().clone(), repository))
+                .collect(),
             start_command: start_command.map(|(id, _)| id.clone()).collect(),
             run_dir,
             loop_timeout: config.loop_device_timeout,
@@ -182,19 +185,6 @@ impl Supervisor {
             uploads: upload_sender,
             events,
         };
-        let packages: Vec<_> = repositories
-            .iter()
-            .flat_map(Repository::packages)
-            .map(Arc::clone)
-            .collect();
-        let ids: Vec<_> = repositories
-            .iter()
-            .map(|repository| repository.id().clone())
-            .collect();
-        works.repositories = repositories
-            .into_iter()
-            .map(|repository| (repository.id().clone(), repository))
-            .collect();
         let agenda = Agenda::of(&packages, config);
         let mut machine = Machine::new(works);
         for package in packages {
@@ -214,5 +204,18 @@ impl Supervisor {
         Driver::new(machine, ids, config.stop_timeout)
             .run(inbox)
             .await
+    }
+}
+
+/// Each `mount` will say so; the operator may want to know before.
+fn warn_of_unmountable(repositories: &[Repository], kernel: &Kernel) {
+    let Err(missing) = &kernel.device_mapper else {
+        return;
+    };
+    for repository in repositories {
+        if repository.integrity() == Integrity::DmVerity {
+            let id = repository.id();
+            warn!("repository {id}: its packages cannot be mounted: {missing}");
+        }
     }
 }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     config::RepositoryId,
-    launch::{self, Context, Report},
+    launch::{self, Context, Report, Running},
     repository::{InstalledPackage, RemoveError, Repository, Staged},
     selinux,
     storage::{self, Integrity, Kernel, MountRequest, MountedImage, UnmountError},
@@ -173,30 +173,7 @@ impl Workshop for Works {
             // As in `spawn`.
             let tell = |outcome| drop(outcomes.send(outcome));
             match launch::launch(context, request, cancel).await {
-                Ok(running) => {
-                    if !running.skipped().is_empty() {
-                        let skipped = running.skipped().join(", ");
-                        warn!("{container} starts without what is missing here: {skipped}");
-                    }
-                    let launched = Launched {
-                        process: running.process(),
-                        skipped: running.skipped(),
-                    };
-                    tell(Outcome::Launched(container.clone(), Ok(launched)));
-                    let process = running.process();
-                    let report = |report| {
-                        let container = container.clone();
-                        tell(match report {
-                            Report::Memory(events) => Outcome::Memory(container, events),
-                            Report::Ended(status) => {
-                                let ending = ending(status, &process);
-                                Outcome::Ended(container, ending)
-                            }
-                            Report::CleanedUp => Outcome::CleanedUp(container),
-                        });
-                    };
-                    running.watch(report).await;
-                }
+                Ok(running) => watch(container, running, tell).await,
                 Err(error) => {
                     warn!("start of {container}: {}", report(&error));
                     tell(Outcome::Launched(container, Err(Arc::new(error))));
@@ -315,6 +292,32 @@ impl Workshop for Works {
         }
         self.events.send(event);
     }
+}
+
+/// Tells that a container runs, and what becomes of it until nothing of it is left.
+async fn watch(container: Container, running: Running, tell: impl Fn(Outcome<Works>)) {
+    if !running.skipped().is_empty() {
+        let skipped = running.skipped().join(", ");
+        warn!("{container} starts without what is missing here: {skipped}");
+    }
+    let launched = Launched {
+        process: running.process(),
+        skipped: running.skipped(),
+    };
+    tell(Outcome::Launched(container.clone(), Ok(launched)));
+    let process = running.process();
+    let report = |report| {
+        let container = container.clone();
+        tell(match report {
+            Report::Memory(events) => Outcome::Memory(container, events),
+            Report::Ended(status) => {
+                let ending = ending(status, &process);
+                Outcome::Ended(container, ending)
+            }
+            Report::CleanedUp => Outcome::CleanedUp(container),
+        });
+    };
+    running.watch(report).await;
 }
 
 /// What is known about the end of a container whose control group is still there.
