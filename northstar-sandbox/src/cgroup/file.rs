@@ -2,9 +2,11 @@
 
 use super::CgroupError;
 use std::error::Error;
+use std::fmt::Display;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
+use std::str::FromStr;
 
 /// Largest page size of the supported architectures. The kernel rounds byte
 /// limits down to whole pages.
@@ -75,6 +77,29 @@ pub(super) fn set(
     verify(directory, name, value, holds)
 }
 
+/// Sets a number with a setter of the cgroups crate and reads it back.
+pub(super) fn set_number<N: Copy + Display + FromStr + PartialEq>(
+    directory: &Path,
+    name: &str,
+    number: N,
+    setter: impl FnOnce(N) -> cgroups_rs::fs::error::Result<()>,
+) -> Result<(), CgroupError> {
+    let set = || setter(number);
+    let holds = is_number(number);
+    self::set(directory, name, &number.to_string(), set, holds)
+}
+
+/// Sets a byte limit with a setter of the cgroups crate and reads it back.
+pub(super) fn set_bytes(
+    directory: &Path,
+    name: &str,
+    limit: i64,
+    setter: impl FnOnce(i64) -> cgroups_rs::fs::error::Result<()>,
+) -> Result<(), CgroupError> {
+    let set = || setter(limit);
+    self::set(directory, name, &limit.to_string(), set, is_bytes(limit))
+}
+
 /// Runs a setter of the cgroups crate, for a file that cannot be read.
 pub(super) fn call(
     directory: &Path,
@@ -139,9 +164,7 @@ fn cause(error: cgroups_rs::fs::error::Error) -> io::Error {
 }
 
 /// The content is exactly this number.
-pub(super) fn is_number<N: std::str::FromStr + PartialEq>(
-    expected: N,
-) -> impl FnOnce(&str) -> bool {
+pub(super) fn is_number<N: FromStr + PartialEq>(expected: N) -> impl FnOnce(&str) -> bool {
     move |found| found.parse::<N>().is_ok_and(|found| found == expected)
 }
 

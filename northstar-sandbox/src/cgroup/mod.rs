@@ -32,6 +32,7 @@ mod realtime;
 mod statistics;
 mod top;
 mod v1;
+mod v1_io;
 mod v2;
 mod v2_io;
 

@@ -10,6 +10,7 @@ use cgroups_rs::fs::cpu::CpuController;
 use cgroups_rs::fs::cpuset::CpuSetController;
 use cgroups_rs::fs::memory::MemController;
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::path::Path;
 
 /// Controllers every container gets where they exist, because its statistics
@@ -96,24 +97,12 @@ fn memory(directory: &Path, plan: &MemoryPlan) -> Result<(), CgroupError> {
     let controller = MemController::new(directory.to_owned(), directory.to_owned(), true);
     if let Some(limit) = plan.hard_limit {
         let limit = limit.max(-1);
-        let set = || controller.set_limit(limit);
-        file::set(
-            directory,
-            "memory.max",
-            &limit.to_string(),
-            set,
-            file::is_bytes(limit),
-        )?;
+        let set = |limit| controller.set_limit(limit);
+        file::set_bytes(directory, "memory.max", limit, set)?;
     }
     if let Some(limit) = swap(plan)? {
-        let set = || controller.set_memswap_limit(limit);
-        file::set(
-            directory,
-            "memory.swap.max",
-            &limit.to_string(),
-            set,
-            file::is_bytes(limit),
-        )?;
+        let set = |limit| controller.set_memswap_limit(limit);
+        file::set_bytes(directory, "memory.swap.max", limit, set)?;
     }
     if let Some(limit) = plan.soft_limit {
         // Directly, as the crate writes -1 where the kernel wants "max".
@@ -124,25 +113,13 @@ fn memory(directory: &Path, plan: &MemoryPlan) -> Result<(), CgroupError> {
         };
         file::write_and_verify(directory, "memory.low", &value, file::is_bytes(limit))?;
     }
-    // Version 2 has no such files: the write names the one that is missing.
-    let absent = [
-        (
-            "memory.swappiness",
-            plan.swappiness.map(|value| value.to_string()),
-        ),
-        (
-            "memory.kmem.limit_in_bytes",
-            plan.kernel_limit.map(|value| value.to_string()),
-        ),
-        (
-            "memory.kmem.tcp.limit_in_bytes",
-            plan.kernel_tcp_limit.map(|value| value.to_string()),
-        ),
-    ];
-    for (name, value) in absent {
-        let Some(value) = value else { continue };
-        file::write_and_verify(directory, name, &value, file::has_line(value.clone()))?;
-    }
+    absent(directory, "memory.swappiness", plan.swappiness)?;
+    absent(directory, "memory.kmem.limit_in_bytes", plan.kernel_limit)?;
+    absent(
+        directory,
+        "memory.kmem.tcp.limit_in_bytes",
+        plan.kernel_tcp_limit,
+    )?;
     if let Some(group) = plan.oom_group {
         let value = u8::from(group);
         file::write_and_verify(
@@ -153,6 +130,14 @@ fn memory(directory: &Path, plan: &MemoryPlan) -> Result<(), CgroupError> {
         )?;
     }
     attributes(directory, &["memory."], &plan.attributes)
+}
+
+/// Version 2 has no such file: the write names the one that is missing.
+fn absent(directory: &Path, name: &str, value: Option<impl Display>) -> Result<(), CgroupError> {
+    let Some(value) = value.map(|value| value.to_string()) else {
+        return Ok(());
+    };
+    file::write_and_verify(directory, name, &value, file::has_line(value.clone()))
 }
 
 /// The limit on swap alone, from the one on memory plus swap.
@@ -184,32 +169,14 @@ fn cpu(directory: &Path, plan: &CpuPlan) -> Result<(), CgroupError> {
             });
         }
         let weight = cpu_weight(shares);
-        let set = || controller.set_shares(weight);
-        file::set(
-            directory,
-            "cpu.weight",
-            &weight.to_string(),
-            set,
-            file::is_number(weight),
-        )?;
+        let set = |weight| controller.set_shares(weight);
+        file::set_number(directory, "cpu.weight", weight, set)?;
     }
     if plan.quota.is_some() || plan.period.is_some() {
         quota(directory, &controller, plan)?;
     }
-    let absent = [
-        (
-            "cpu.rt_period_us",
-            plan.realtime_period.map(|value| value.to_string()),
-        ),
-        (
-            "cpu.rt_runtime_us",
-            plan.realtime_runtime.map(|value| value.to_string()),
-        ),
-    ];
-    for (name, value) in absent {
-        let Some(value) = value else { continue };
-        file::write_and_verify(directory, name, &value, file::has_line(value.clone()))?;
-    }
+    absent(directory, "cpu.rt_period_us", plan.realtime_period)?;
+    absent(directory, "cpu.rt_runtime_us", plan.realtime_runtime)?;
     attributes(
         directory,
         &["cpu."],
