@@ -19,7 +19,7 @@ use crate::{
     outbox::Outbox,
     packages,
     plan::{self, Actual, Step},
-    position,
+    position, report,
     retry::Retries,
     stopping::Stopping,
 };
@@ -125,9 +125,10 @@ impl Agent {
                     state.dirty = true;
                 }
                 Err(error) => {
-                    eprintln!("the desired state is refused: {error:#}");
-                    let event = json!({ "desired_state_refused": format!("{error:#}") });
-                    state.outbox.push(event.to_string().into_bytes(), None);
+                    let text = report::text(&error);
+                    eprintln!("the desired state is refused: {text}");
+                    let event = json!({ "desired_state_refused": text });
+                    state.outbox.offer(event.to_string().into_bytes());
                 }
             },
             Incoming::Numbered(number) => state.outbox.numbered(number),
@@ -244,12 +245,12 @@ impl Agent {
 
     fn failed(&mut self, container: Container, error: &anyhow::Error) {
         let now = Instant::now();
-        let text = format!("{error:#}");
+        let text = report::text(error);
         if is_final(error) {
             eprintln!("{container}: {text}; not tried again");
             self.state.retries.refused(&container, now);
             let event = json!({"refused": {"container": container, "error": text}});
-            self.state.outbox.push(event.to_string().into_bytes(), None);
+            self.state.outbox.offer(event.to_string().into_bytes());
         } else {
             let pause = self.state.retries.failed(&container, now);
             eprintln!("{container}: {text}; next try in {pause:?}");
@@ -292,13 +293,7 @@ impl Agent {
     /// Tells the broker how far the machine is, if that has changed.
     fn report(&mut self) {
         let state = &mut self.state;
-        let failures: BTreeMap<String, &String> = state
-            .failures
-            .iter()
-            .map(|(container, error)| (container.to_string(), error))
-            .collect();
-        let report = json!({"revision": state.desired.revision, "failures": failures});
-        let report = report.to_string().into_bytes();
+        let report = report::report(state.desired.revision, &state.failures);
         if state.online && report != state.reported {
             state.reported.clone_from(&report);
             if let Err(error) = self.broker.retain("report", report) {
@@ -363,4 +358,58 @@ async fn actual(client: &Client, desired: &Desired) -> Result<Actual, RequestErr
         }
     }
     Ok(actual)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use northstar_client::{Endpoint, Options};
+    use tempfile::TempDir;
+
+    /// An agent without a broker and without a daemon.
+    fn agent() -> (Agent, TempDir) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let url = "mqtt://127.0.0.1:1".parse().unwrap();
+        let (broker, incoming) = Broker::new(&url, "a", None).unwrap();
+        let daemon = Endpoint::Unix(path("none"));
+        let options = Options::extended().with_notifications(1);
+        let agent = Agent {
+            broker,
+            incoming,
+            daemon: Reconnecting::new(daemon, options, Backoff::default()),
+            packages: path("packages"),
+            position: path("position"),
+            state: Progress::new(Backoff::default(), Duration::ZERO),
+        };
+        (agent, directory)
+    }
+
+    /// All that waits for the broker.
+    fn sent(outbox: &mut Outbox) -> Vec<Vec<u8>> {
+        let next = || {
+            let event = outbox.send()?;
+            outbox.numbered(1);
+            outbox.acknowledged(1);
+            Some(event)
+        };
+        std::iter::from_fn(next).collect()
+    }
+
+    #[tokio::test]
+    async fn a_broker_that_asks_for_nonsense_gets_no_large_and_not_many_answers() {
+        let (mut agent, _directory) = agent();
+        let nonsense = format!(r#"{{"{}":1}}"#, "x".repeat(100_000));
+        for _ in 0..300 {
+            let asked = Incoming::Desired(nonsense.clone().into_bytes());
+            agent.hear(asked).unwrap();
+        }
+        let events = sent(&mut agent.state.outbox);
+        assert!(
+            !events.is_empty() && events.len() <= 256,
+            "{}",
+            events.len()
+        );
+        assert!(events.iter().all(|event| event.len() < 1024));
+    }
 }

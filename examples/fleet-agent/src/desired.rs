@@ -6,6 +6,9 @@ use anyhow::{Result, ensure};
 use northstar_client::api::{Container, RepositoryId};
 use serde::Deserialize;
 
+/// Longest name and version in bytes.
+const LONGEST: usize = 256;
+
 /// The state of a machine, as the broker has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -53,6 +56,8 @@ impl Desired {
             let Wanted {
                 container, state, ..
             } = wanted;
+            let length = container.to_string().len();
+            ensure!(length <= LONGEST, "a container is called by {length} bytes");
             ensure!(seen.insert(container), "{container} is there twice");
             let single = *state != State::Running || running.insert(container.name());
             ensure!(single, "two versions of {} cannot run", container.name());
@@ -84,5 +89,7 @@ mod tests {
         let absent = other.replace("running", "absent");
         assert_eq!(parse(&format!("{a},{absent}")).unwrap().containers.len(), 2);
         assert!(parse(r#"{"container":"..","state":"running"}"#).is_err());
+        let long = a.replace("1.0.0", &format!("1.0.0-{}", "x".repeat(LONGEST)));
+        assert!(parse(&long).is_err());
     }
 }

@@ -7,6 +7,7 @@ mod outbox;
 mod packages;
 mod plan;
 mod position;
+mod report;
 mod retry;
 mod stopping;
 mod tls;

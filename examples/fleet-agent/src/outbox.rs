@@ -35,6 +35,13 @@ impl Outbox {
         self.waiting.push_back((event, position));
     }
 
+    /// Appends an event that nobody asks for again, if there is room for it.
+    pub fn offer(&mut self, event: Vec<u8>) {
+        if self.has_room() {
+            self.push(event, None);
+        }
+    }
+
     /// The event to publish now, if there is one; it counts as sent then.
     pub fn send(&mut self) -> Option<Vec<u8>> {
         if self.first != First::Unsent {

@@ -37,6 +37,9 @@ use tempfile::TempDir;
 
 const ID: &str = "ecu-7";
 
+/// Largest message in bytes.
+const LARGEST: usize = 1024 * 1024;
+
 /// A process that does not outlive its test.
 struct Running(Child);
 
@@ -139,6 +142,7 @@ impl Observer {
     fn new(broker: &Broker) -> Observer {
         let mut options = MqttOptions::new("observer", "127.0.0.1", broker.port);
         options.set_clean_session(false);
+        options.set_max_packet_size(LARGEST, LARGEST);
         let (client, mut connection) = Client::new(options, 16);
         let (told, messages) = mpsc::channel();
         client
@@ -388,6 +392,34 @@ fn a_package_that_is_refused_is_reported_and_not_tried_again() {
     observer.desire(2, containers(&good));
     observer.expect("events", refused);
     drop(broker);
+    daemon.stop();
+}
+
+/// What the agent would say about it in full is more than it may send: that must not be the last thing it says.
+#[test]
+fn the_largest_nonsense_is_answered_and_what_follows_is_done() {
+    let site = Site::new();
+    let packages = tempfile::tempdir().unwrap();
+    let app = packed(&site, packages.path(), "app", "0.0.1", &["wait"]);
+    let daemon = site.start();
+    let broker = Broker::start();
+    let mut observer = Observer::new(&broker);
+    let _running = agent(&site, &daemon, &broker, packages.path());
+    // The broker's message just fits, and an answer that repeats it does not.
+    let large = "x".repeat(LARGEST - 125);
+    observer.desire(1, json!([{ large.clone(): 1 }]));
+    observer.expect("events", |event| {
+        event.get("desired_state_refused").is_some()
+    });
+    observer.desire(
+        2,
+        json!([{"container": "far:0.0.1", "state": "running", "package": large}]),
+    );
+    observer.expect("report", |report| {
+        report.pointer("/failures/far:0.0.1").is_some()
+    });
+    observer.desire(3, json!([app("running")]));
+    observer.expect_event(&json!({"started": "app:0.0.1"}));
     daemon.stop();
 }
 
