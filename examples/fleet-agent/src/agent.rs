@@ -209,7 +209,8 @@ impl Agent {
     /// Does the next step for each container whose time has come.
     async fn converge(&mut self) {
         self.state.looked = Instant::now();
-        let Ok(client) = self.daemon.handle().client().await else {
+        // Without one the next connection is told of. Nobody would be heard while it is waited for here.
+        let Some(client) = self.daemon.handle().current() else {
             return;
         };
         let client = client.with_timeout(Some(PATIENCE));
@@ -365,6 +366,10 @@ mod tests {
     use super::*;
     use northstar_client::{Endpoint, Options};
     use tempfile::TempDir;
+    use tokio::time::timeout;
+
+    /// No test waits longer than this for anything.
+    const PATIENCE: Duration = Duration::from_secs(20);
 
     /// An agent without a broker and without a daemon.
     fn agent() -> (Agent, TempDir) {
@@ -411,5 +416,13 @@ mod tests {
             events.len()
         );
         assert!(events.iter().all(|event| event.len() < 1024));
+    }
+
+    /// The connection is lost, and the agent has not been told so yet.
+    #[tokio::test]
+    async fn nobody_waits_for_a_daemon_that_is_gone() {
+        let (mut agent, _directory) = agent();
+        agent.state.connected = true;
+        timeout(PATIENCE, agent.converge()).await.unwrap();
     }
 }
