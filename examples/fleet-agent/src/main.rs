@@ -27,7 +27,7 @@ const NOTIFICATIONS: usize = 256;
 #[command(version)]
 struct Arguments {
     /// Name of this machine in the topics of the broker
-    #[arg(long)]
+    #[arg(long, value_parser = id)]
     id: String,
     /// The broker: mqtt://HOST:PORT, or mqtts://HOST:PORT with TLS
     #[arg(long, value_name = "URL", default_value = "mqtt://localhost:1883")]
@@ -64,6 +64,15 @@ struct Arguments {
     key: Option<PathBuf>,
 }
 
+/// A name that is part of a topic (MQTT 3.1.1, 4.7): nobody is subscribed to others with it.
+fn id(text: &str) -> Result<String, &'static str> {
+    let is_plain = |c: char| !c.is_control() && !matches!(c, '+' | '#');
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => Ok(text.to_owned()),
+        false => Err("it must not be empty, nor have +, # or control characters"),
+    }
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
@@ -94,4 +103,23 @@ async fn main() -> Result<()> {
         state: agent::Progress::new(Backoff::default(), Duration::from_secs(arguments.grace)),
     };
     agent.run().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_part_of_topics() {
+        let parse = |id: &str| {
+            let words = ["fleet-agent", "--packages", "p", "--id", id];
+            Arguments::try_parse_from(words).map(|arguments| arguments.id)
+        };
+        for id in ["ecu-7", "plant/ecu-7", "ünï"] {
+            assert_eq!(parse(id).unwrap(), id);
+        }
+        for id in ["", "+", "#", "a+b", "a\0", "a\nb"] {
+            assert!(parse(id).is_err(), "{id:?}");
+        }
+    }
 }
