@@ -22,6 +22,7 @@ mod init;
 mod ipc;
 mod message;
 pub mod mount;
+mod null;
 mod payload;
 pub mod plan;
 pub mod seccomp;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use northstar_sys::mount::{Attributes, Scope, set_attributes};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
-use rustix::mount::OpenTreeFlags;
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
 
 use crate::plan::MountFlags;
 
@@ -79,6 +79,18 @@ pub(crate) fn clone_detached(source: BorrowedFd<'_>, recursive: bool) -> Result<
         | OpenTreeFlags::AT_EMPTY_PATH;
     flags.set(OpenTreeFlags::AT_RECURSIVE, recursive);
     rustix::mount::open_tree(source, c"", flags)
+}
+
+/// A new file system instance, mounted nowhere yet.
+pub(crate) fn detached(name: &str, options: &[(&str, &str)]) -> Result<OwnedFd, Errno> {
+    let context = rustix::mount::fsopen(name, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    rustix::mount::fsconfig_set_string(&context, "source", name)?;
+    for (key, value) in options {
+        rustix::mount::fsconfig_set_string(&context, *key, *value)?;
+    }
+    rustix::mount::fsconfig_create(&context)?;
+    let none = MountAttrFlags::empty();
+    rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, none)
 }
 
 /// Opens `path` (O_PATH) as a process whose root is `root` would see it: symbolic links and `..`

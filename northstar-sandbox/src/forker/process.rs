@@ -18,6 +18,7 @@ use super::stage::{self, Failure};
 use crate::init;
 use crate::ipc::{self, ReceiveError, SendError};
 use crate::message::{ExitStatus, FromForker, ToForker};
+use crate::null;
 use crate::step::{At, Step, StepError};
 
 /// Name in `/proc/PID/comm`.
@@ -93,16 +94,9 @@ fn set_up(child: &Child, socket: &OwnedFd, procfs: &OwnedFd, daemon: Pid) -> Res
     // Every descriptor of the daemon would otherwise live on in every init.
     fd::close_all_except(child, &[socket.as_fd(), procfs.as_fd()]).map_err(sys)?;
 
-    // Standard streams that lead nowhere, for the forker and for every init. Nothing of the host
-    // is left then: neither descriptors nor mounts.
-    let null = stage::enter()?;
-    let duplicate = || rustix::io::fcntl_dupfd_cloexec(&null, 3).map_err(failed("fcntl"));
-    fd::place(vec![
-        (duplicate()?, 0),
-        (duplicate()?, 1),
-        (duplicate()?, 2),
-    ])
-    .map_err(sys)
+    // Nothing of the host is left then: neither descriptors nor mounts.
+    null::standard_streams().map_err(sys)?;
+    stage::enter()
 }
 
 struct Forking {

@@ -9,7 +9,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use northstar_sys::mount::{Attributes, Scope, set_attributes, set_private};
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags};
+use rustix::mount::{MoveMountFlags, UnmountFlags};
+
+use crate::mount::detached;
 
 /// Directory on which init attaches the root of its container.
 pub(crate) const CONTAINER: &str = "/container";
@@ -21,25 +23,20 @@ pub(crate) const EMPTY_FILE: &str = "/empty-file";
 /// A call that failed, and its errno(3).
 pub(super) type Failure = (String, i32);
 
-/// Where the null device is; the same name as elsewhere, because programs may ask what their
-/// standard input is.
-const NULL: (&str, &str) = ("dev", "null");
-
-/// Leaves the daemon's mount namespace for a new one with an empty root. Returns a null device.
-pub(super) fn enter() -> Result<OwnedFd, Failure> {
+/// Leaves the daemon's mount namespace for a new one with an empty root.
+pub(super) fn enter() -> Result<(), Failure> {
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).map_err(failed("unshare mounts"))?;
     // Before anything is mounted: what happens here must not reach the daemon's namespace.
     let root = open_directory("/").map_err(failed("open /"))?;
     set_private(root.as_fd(), Scope::Tree).map_err(|e| (e.to_string(), e.errno()))?;
 
-    let stage = tmpfs().map_err(failed("create the stage"))?;
+    let stage = detached("tmpfs", &[("mode", "0700"), ("size", "64k")]);
+    let stage = stage.map_err(failed("create the stage"))?;
     furnish(&stage).map_err(failed("furnish the stage"))?;
-    let null = null(&stage).map_err(failed("make a null device"))?;
     let attributes = Attributes {
         read_only: true,
         nosuid: true,
-        // The null device below can be opened once more, through /proc/self/fd.
-        nodev: false,
+        nodev: true,
         noexec: true,
     };
     set_attributes(stage.as_fd(), Scope::Mount, attributes)
@@ -55,30 +52,7 @@ pub(super) fn enter() -> Result<OwnedFd, Failure> {
     .map_err(failed("move_mount the stage"))?;
     rustix::process::fchdir(&stage).map_err(failed("fchdir to the stage"))?;
     change_root().map_err(failed("change the root to the stage"))?;
-    rustix::process::chdir("/").map_err(failed("chdir /"))?;
-    Ok(null)
-}
-
-/// A null device that is not the host's. Containers have it as their standard streams, and on a
-/// read-only mount that none of them sees not even CAP_FOWNER can change its mode or owner.
-fn null(stage: &OwnedFd) -> Result<OwnedFd, Errno> {
-    let (directory, name) = NULL;
-    rustix::fs::mkdirat(stage, directory, Mode::from_raw_mode(0o700))?;
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = rustix::fs::openat(stage, directory, flags, Mode::empty())?;
-    let (device, mode) = (rustix::fs::makedev(1, 3), Mode::from_raw_mode(0o600));
-    rustix::fs::mknodat(&directory, name, FileType::CharacterDevice, mode, device)?;
-    let null = rustix::fs::openat(&directory, name, OFlags::RDWR | OFlags::CLOEXEC, mode)?;
-    // A program may open its standard streams once more, through /proc.
-    rustix::fs::fchmod(&null, Mode::from_raw_mode(0o666))?;
-    let found = rustix::fs::fstat(&null)?;
-    match (
-        FileType::from_raw_mode(found.st_mode),
-        found.st_rdev == device,
-    ) {
-        (FileType::CharacterDevice, true) => Ok(null),
-        _ => Err(Errno::NODEV),
-    }
+    rustix::process::chdir("/").map_err(failed("chdir /"))
 }
 
 /// Makes the working directory the root and drops the old one.
@@ -93,19 +67,6 @@ fn change_root() -> Result<(), Errno> {
         Err(Errno::INVAL) => rustix::process::chroot("."),
         Err(error) => Err(error),
     }
-}
-
-fn tmpfs() -> Result<OwnedFd, Errno> {
-    let context = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    rustix::mount::fsconfig_set_string(&context, "source", "northstar-stage")?;
-    rustix::mount::fsconfig_set_string(&context, "mode", "0700")?;
-    rustix::mount::fsconfig_set_string(&context, "size", "64k")?;
-    rustix::mount::fsconfig_create(&context)?;
-    rustix::mount::fsmount(
-        &context,
-        FsMountFlags::FSMOUNT_CLOEXEC,
-        MountAttrFlags::empty(),
-    )
 }
 
 fn furnish(stage: &OwnedFd) -> Result<(), Errno> {

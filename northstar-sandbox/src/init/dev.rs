@@ -6,10 +6,10 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode, Uid};
 use rustix::io::Errno;
-use rustix::mount::MountAttrFlags;
 
-use super::mounts::{detached, inodes};
+use super::mounts::inodes;
 use super::user::{UserNamespace, outside};
+use crate::mount::detached;
 use crate::plan::MountFlags;
 
 /// Name, major and minor number of the character devices (Linux allocated devices,
@@ -62,7 +62,7 @@ pub(super) fn create(user: Option<&UserNamespace>) -> Result<OwnedFd, Errno> {
         ("uid", id.as_str()),
         ("gid", id.as_str()),
     ];
-    let root = detached("tmpfs", &options, MountAttrFlags::empty())?;
+    let root = detached("tmpfs", &options)?;
     // The modes are meant as they are written here.
     let masked = rustix::process::umask(Mode::empty());
     let furnished = furnish(&root, owner, outside(user, TTY)?);
@@ -78,7 +78,6 @@ pub(super) fn mounts(
         outside(user, 0)?.to_string(),
         outside(user, TTY)?.to_string(),
     );
-    let none = MountAttrFlags::empty();
     // An instance of its own, as every devpts is: a container sees and opens its own terminals
     // only.
     let pts = [
@@ -106,13 +105,13 @@ pub(super) fn mounts(
         // Terminals are devices.
         (
             "pts",
-            detached("devpts", &pts, none)?,
+            detached("devpts", &pts)?,
             MountFlags {
                 nodev: false,
                 ..closed
             },
         ),
-        ("shm", detached("tmpfs", &shm, none)?, closed),
+        ("shm", detached("tmpfs", &shm)?, closed),
     ])
 }
 

@@ -35,6 +35,7 @@ use rustix::process::{DumpableBehavior, Signal};
 use self::user::{Owned, UserNamespace};
 use crate::ipc;
 use crate::message::FromInit;
+use crate::null;
 use crate::plan::{ArmPlan, DescriptorIndex, NetworkPlan};
 use crate::step::{At, Step, StepError};
 
@@ -100,8 +101,10 @@ fn arm(
     forker: OwnedFd,
 ) -> Result<Armed, StepError> {
     // Descriptors: first, so that nothing of the forker, above all the pidfds of other inits and
-    // the daemon's socket, is around when anything else happens.
+    // the daemon's socket, is around when anything else happens. Nor what other containers have as
+    // their standard streams.
     keep_only(child, &[control, &plan, &forker], &descriptors)?;
+    null::standard_streams().at(Step::Descriptors)?;
 
     // Dumpable: before the container can see this process.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).at(Step::Dumpable)?;

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use northstar_sys::mount::{set_attributes, set_id_map};
 use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC};
 use rustix::io::Errno;
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags};
+use rustix::mount::MoveMountFlags;
 
 use super::user::{UserNamespace, outside};
 use super::{dev, fresh, mount_id, pick};
 use crate::forker::CONTAINER;
-use crate::mount::resolve;
+use crate::mount::{detached, resolve};
 use crate::plan::{ArmPlan, MountFlags, MountKind, MountPlan};
 use crate::step::{At, Step, StepError};
 
@@ -82,26 +82,11 @@ pub(super) fn procfs() -> Result<OwnedFd, Errno> {
 }
 
 fn any_procfs(options: &[(&str, &str)]) -> Result<OwnedFd, Errno> {
-    let procfs = detached("proc", options, MountAttrFlags::empty())?;
+    let procfs = detached("proc", options)?;
     if rustix::fs::fstatfs(&procfs)?.f_type != PROC_SUPER_MAGIC {
         return Err(Errno::NOSYS);
     }
     Ok(procfs)
-}
-
-/// A new file system instance, mounted nowhere yet.
-pub(super) fn detached(
-    name: &str,
-    options: &[(&str, &str)],
-    attributes: MountAttrFlags,
-) -> Result<OwnedFd, Errno> {
-    let context = rustix::mount::fsopen(name, FsOpenFlags::FSOPEN_CLOEXEC)?;
-    rustix::mount::fsconfig_set_string(&context, "source", name)?;
-    for (key, value) in options {
-        rustix::mount::fsconfig_set_string(&context, *key, *value)?;
-    }
-    rustix::mount::fsconfig_create(&context)?;
-    rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
 /// Most files in a tmpfs of `size` bytes. The kernel's default is a part of the machine's memory,
@@ -228,14 +213,13 @@ impl<'a> Builder<'a> {
 
     /// A new file system.
     fn make(&self, kind: &MountKind) -> Result<OwnedFd, Errno> {
-        let none = MountAttrFlags::empty();
         match kind {
             MountKind::Attach(_) => Err(Errno::INVAL),
             // Not the handle, which stays writable, shows processes only and is closed before the
             // program runs; and not a clone of it, because a detached mount can be cloned from
             // Linux 6.15 on only.
             MountKind::Proc { .. } => any_procfs(&[]),
-            MountKind::Sysfs { .. } => detached("sysfs", &[], none),
+            MountKind::Sysfs { .. } => detached("sysfs", &[]),
             MountKind::Tmpfs {
                 size,
                 mode,
@@ -253,7 +237,7 @@ impl<'a> Builder<'a> {
                 let options = options
                     .each_ref()
                     .map(|(key, value)| (*key, value.as_str()));
-                detached("tmpfs", &options, none)
+                detached("tmpfs", &options)
             }
             MountKind::Dev => dev::create(self.user),
         }

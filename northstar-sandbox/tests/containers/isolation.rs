@@ -142,6 +142,24 @@ pub fn null_device_is_not_the_hosts(world: &World) {
     assert_eq!(host(), before);
 }
 
+/// What leads nowhere leads to no other container either: nobody sees what others write there, and nobody's flags and locks
+/// are theirs.
+pub fn null_device_is_no_other_containers(world: &World) {
+    let start = |word| {
+        let started = world.arm().go(world, &program(&["/bin/probe", word]), &[]);
+        let mut running = started.unwrap();
+        assert_eq!(running.line(), "ready");
+        running
+    };
+    let observer = start("observe");
+    let other = start("meddle");
+    observer.init.control.signal(10).unwrap();
+    let seen = observer.finish(world).expect_success();
+    other.init.control.signal(9).unwrap();
+    assert_eq!(other.finish(world).status, ExitStatus::Signal(9));
+    assert_eq!(seen, "unseen, unchanged, free\n");
+}
+
 pub fn session_keyring_is_new(world: &World) {
     assert!(
         Path::new("/proc/keys").exists(),

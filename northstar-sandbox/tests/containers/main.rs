@@ -73,6 +73,7 @@ tests! {
         hostname_is_set
         chroot_escape_does_not_reach_the_host
         null_device_is_not_the_hosts
+        null_device_is_no_other_containers
         session_keyring_is_new
         init_is_opaque
         libraries_of_init_are_out_of_reach

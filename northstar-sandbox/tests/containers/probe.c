@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -163,6 +165,40 @@ static int reach(int connection)
     return 0;
 }
 
+/* Waits for SIGUSR1, and says whether somebody else has done anything to the standard input. */
+static int observe(void)
+{
+    char events[4096];
+    sigset_t awaited;
+    int arrived, watch = inotify_init1(IN_NONBLOCK), before = fcntl(0, F_GETFL);
+    sigemptyset(&awaited);
+    sigaddset(&awaited, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &awaited, NULL);
+    if (inotify_add_watch(watch, "/proc/self/fd/0", IN_ALL_EVENTS) < 0)
+        return 99;
+    printf("ready\n");
+    fflush(stdout);
+    sigwait(&awaited, &arrived);
+    printf("%s, %s, %s\n", read(watch, events, sizeof events) > 0 ? "seen" : "unseen",
+           fcntl(0, F_GETFL) == before ? "unchanged" : "changed",
+           flock(0, LOCK_EX | LOCK_NB) == 0 ? "free" : "locked");
+    return 0;
+}
+
+/* Does to the standard input what others could notice, and stays. */
+static int meddle(void)
+{
+    if (write(0, "x", 1) != 1 || fcntl(0, F_SETFL, fcntl(0, F_GETFL) | O_NONBLOCK) != 0)
+        return 99;
+    int own = open("/proc/self/fd/0", O_RDWR);
+    if (flock(own, LOCK_EX | LOCK_NB) != 0)
+        return 99;
+    printf("ready\n");
+    fflush(stdout);
+    for (;;)
+        pause();
+}
+
 /* Opens the root directory of the file system that a directory is on, by its inode number. */
 static int handle(const char *directory)
 {
@@ -270,6 +306,10 @@ int main(int argc, char **argv)
         return signals();
     if (strcmp(word, "steal") == 0)
         return steal();
+    if (strcmp(word, "observe") == 0)
+        return observe();
+    if (strcmp(word, "meddle") == 0)
+        return meddle();
     if (strcmp(word, "reach") == 0 && argc > 2)
         return reach(atoi(argv[2]));
     if (strcmp(word, "fill") == 0 && argc > 2)
