@@ -16,6 +16,7 @@ mod cgroups;
 mod confinement;
 mod failing;
 mod faults;
+mod file_systems;
 mod isolation;
 mod latency;
 mod mounts;
@@ -92,6 +93,11 @@ tests! {
         final_link_as_target_is_refused
         link_out_of_the_root_stays_inside
         second_mount_on_one_place_is_refused
+        mount_points_are_created_in_fresh_file_systems_only
+        fresh_file_system_ends_at_what_is_attached_inside
+        recursive_bind_brings_submounts_under_its_flags
+        shared_source_becomes_private;
+    file_systems:
         image_device_nodes_cannot_be_opened
         dev_is_our_own
         proc_is_masked_and_read_only
@@ -100,10 +106,6 @@ tests! {
         tmpfs_is_as_planned
         files_without_content_are_limited
         terminals_are_limited
-        mount_points_are_created_in_fresh_file_systems_only
-        fresh_file_system_ends_at_what_is_attached_inside
-        recursive_bind_brings_submounts_under_its_flags
-        shared_source_becomes_private
         image_proc_cannot_redirect_the_label;
     cgroups:
         init_and_payload_are_in_their_group
