@@ -69,7 +69,23 @@ pub enum TlsError {
         /// What is wrong.
         source: pem::Error,
     },
-    /// An authority, the certificate or the key is not understood, or certificate and key do not belong together.
+    /// An authority or the certificate is not understood: most likely it is of X.509 version 1.
+    #[error("{path} is not accepted as a certificate")]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: rustls::Error,
+    },
+    /// The key is not that of the certificate.
+    #[error("{path} is not the key of the certificate")]
+    Mismatch {
+        /// The file of the key.
+        path: PathBuf,
+        /// What differs.
+        source: rustls::Error,
+    },
+    /// The key is not understood.
     #[error("{path} is not accepted")]
     Refused {
         /// The file.
@@ -99,6 +115,11 @@ pub enum TlsFault {
     Validity,
     /// The certificate was revoked.
     Revoked,
+    /// The certificate is for something else: that of a client has to be for TLS clients, that of a server for TLS servers
+    /// (RFC 5280, 4.2.1.12).
+    Usage,
+    /// The certificate is good, and its subject is not one that is served.
+    Subject,
     /// The other side does not speak TLS.
     NoTls,
 }
@@ -118,6 +139,8 @@ impl TlsFault {
                 | CertificateError::NotValidYet
                 | CertificateError::NotValidYetContext { .. } => Some(TlsFault::Validity),
                 CertificateError::Revoked => Some(TlsFault::Revoked),
+                CertificateError::InvalidPurpose
+                | CertificateError::InvalidPurposeContext { .. } => Some(TlsFault::Usage),
                 _ => None,
             },
             rustls::Error::AlertReceived(alert) => match alert {
@@ -126,6 +149,8 @@ impl TlsFault {
                 }
                 AlertDescription::CertificateExpired => Some(TlsFault::Validity),
                 AlertDescription::CertificateRevoked => Some(TlsFault::Revoked),
+                AlertDescription::UnsupportedCertificate => Some(TlsFault::Usage),
+                AlertDescription::AccessDenied => Some(TlsFault::Subject),
                 _ => None,
             },
             rustls::Error::InvalidMessage(_) => Some(TlsFault::NoTls),
@@ -146,25 +171,33 @@ impl Tls {
 
     /// Reads the files. TLS 1.3 alone; nothing of a connection is kept for the next one.
     pub(crate) fn config(&self) -> Result<ClientConfig, TlsError> {
-        let refused = |path: &Path| {
+        let no_certificate = |path: &Path| {
             let path = path.to_owned();
-            move |source| TlsError::Refused { path, source }
+            move |source| TlsError::Certificate { path, source }
         };
+        let key = || self.key.clone();
         let mut roots = RootCertStore::empty();
         for authority in certificates(&self.ca)? {
-            roots.add(authority).map_err(refused(&self.ca))?;
+            roots.add(authority).map_err(no_certificate(&self.ca))?;
         }
         let chain = certificates(&self.cert)?;
-        let key = PrivateKeyDer::from_pem_slice(&read(&self.key, OPEN_TO_OTHERS)?)
+        let secret = PrivateKeyDer::from_pem_slice(&read(&self.key, OPEN_TO_OTHERS)?)
             .map_err(no("PRIVATE KEY", &self.key))?;
         let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(refused(&self.cert))?
+            .map_err(no_certificate(&self.cert))?
             .with_root_certificates(roots)
-            .with_client_auth_cert(chain, key)
-            .map_err(|error| match error {
-                rustls::Error::InvalidCertificate(_) => refused(&self.cert)(error),
-                error => refused(&self.key)(error),
+            .with_client_auth_cert(chain, secret)
+            .map_err(|source| match source {
+                rustls::Error::InvalidCertificate(_) => no_certificate(&self.cert)(source),
+                rustls::Error::InconsistentKeys(_) => TlsError::Mismatch {
+                    path: key(),
+                    source,
+                },
+                source => TlsError::Refused {
+                    path: key(),
+                    source,
+                },
             })?;
         config.resumption = rustls::client::Resumption::disabled();
         Ok(config)

@@ -52,7 +52,7 @@ pub fn connect(error: &ConnectError) -> Option<String> {
             "--tls-ca, --tls-cert and --tls-key name the files, or NSTAR_TLS_CA, NSTAR_TLS_CERT and \
              NSTAR_TLS_KEY"
         }
-        ConnectError::Certificates(_) => "--tls-ca, --tls-cert and --tls-key take PEM files",
+        ConnectError::Certificates(error) => own_files(error)?,
         ConnectError::Tls { .. } => daemon_certificate(error.tls_fault()),
         ConnectError::CertificateRefused(_) => own_certificate(error.tls_fault()),
         ConnectError::PermissionDenied => {
@@ -60,12 +60,26 @@ pub fn connect(error: &ConnectError) -> Option<String> {
         }
         ConnectError::Version { .. } => "take the nstar that belongs to this daemon",
         ConnectError::Closed | ConnectError::Unexpected | ConnectError::Handshake(_) => {
-            "is this the address of a console? The daemon also closes at once if it has too many \
-             connections"
+            "is this the address of a console? That of one over TLS begins with tls://. The daemon also \
+             closes at once if it has too many connections"
         }
         _ => return None,
     };
     Some(hint.to_owned())
+}
+
+/// After files of this client that are of no use.
+fn own_files(error: &TlsError) -> Option<&'static str> {
+    match error {
+        TlsError::Pem { .. } => Some("--tls-ca, --tls-cert and --tls-key take PEM files"),
+        TlsError::Mismatch { .. } => Some("--tls-key has to be the key of --tls-cert"),
+        TlsError::Certificate { .. } => Some(
+            "it has to be one of X.509 version 3: `openssl x509 -req` makes them with -extfile \
+             (docs/configuration.md)",
+        ),
+        // They say what to do themselves.
+        _ => None,
+    }
 }
 
 /// After a certificate of the daemon that this client does not accept.
@@ -75,11 +89,14 @@ fn daemon_certificate(fault: Option<TlsFault>) -> &'static str {
             "--tls-ca has to have the authority that has signed the daemon's certificate"
         }
         Some(TlsFault::Name) => {
-            "--tls-name takes the name in the daemon's certificate if that is not the host"
+            "--tls-name takes a name of the daemon's certificate (subjectAltName) if that is not the host"
         }
         Some(TlsFault::Validity) => {
             "the daemon needs a new certificate (`cert` of its console), unless the clock of this \
              machine is wrong: see `date`"
+        }
+        Some(TlsFault::Usage) => {
+            "the daemon's certificate has to be for TLS servers (extendedKeyUsage serverAuth)"
         }
         Some(TlsFault::NoTls) => "is it a console with TLS? Without it the URL begins with tcp://",
         _ => {
@@ -94,7 +111,7 @@ fn own_certificate(fault: Option<TlsFault>) -> &'static str {
     match fault {
         Some(TlsFault::Authority) => {
             "`client_ca` of the console in the daemon's configuration has to have the authority that \
-             has signed --tls-cert"
+             has signed --tls-cert, and `client_crl`, if there is one, a list of that authority"
         }
         Some(TlsFault::Validity) => {
             "--tls-cert has to be renewed (`openssl x509 -noout -dates -in FILE`), unless the clock of \
@@ -102,6 +119,13 @@ fn own_certificate(fault: Option<TlsFault>) -> &'static str {
         }
         Some(TlsFault::Revoked) => {
             "`client_crl` of the console revokes --tls-cert: another one has to be issued"
+        }
+        Some(TlsFault::Usage) => {
+            "--tls-cert has to be for TLS clients (extendedKeyUsage clientAuth)"
+        }
+        Some(TlsFault::Subject) => {
+            "`peers` of the console in the daemon's configuration has to have the subject of --tls-cert \
+             (`openssl x509 -noout -subject -ext subjectAltName -in FILE`)"
         }
         _ => {
             "`client_ca` of the console in the daemon's configuration has to have the authority of \

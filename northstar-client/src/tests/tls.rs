@@ -64,14 +64,13 @@ struct Site {
 
 impl Site {
     async fn new() -> Site {
-        Site::until(4000).await
+        Site::with(ExtendedKeyUsagePurpose::ServerAuth, 4000).await
     }
 
-    /// A server whose certificate is valid until this year.
-    async fn until(year: i32) -> Site {
+    /// A server whose certificate is for this usage and valid until this year.
+    async fn with(usage: ExtendedKeyUsagePurpose, year: i32) -> Site {
         let (servers, clients) = (authority("servers"), authority("clients"));
-        let server = ExtendedKeyUsagePurpose::ServerAuth;
-        let (cert, key) = issue_until(&servers, "localhost", server, year);
+        let (cert, key) = issue_until(&servers, "localhost", usage, year);
         let mut roots = RootCertStore::empty();
         roots.add(clients.der().clone()).unwrap();
         let provider = Arc::new(ring::default_provider());
@@ -95,6 +94,13 @@ impl Site {
         write(
             &dir.path().join("expired key"),
             &expired_key.serialize_pem(),
+        );
+        let server = ExtendedKeyUsagePurpose::ServerAuth;
+        let (misused, misused_key) = issue(&clients, "fleet", server);
+        write(&dir.path().join("misused"), &misused);
+        write(
+            &dir.path().join("misused key"),
+            &misused_key.serialize_pem(),
         );
         write(&dir.path().join("cert"), &cert);
         write(&dir.path().join("key"), &key.serialize_pem());
@@ -221,8 +227,10 @@ async fn a_server_with_another_name_or_authority_is_refused() {
 
     write(&site.path("ca"), &authority("servers").pem());
     assert_eq!(site.fault("localhost").await, Some(TlsFault::Authority));
-    let site = Site::until(2001).await;
+    let site = Site::with(ExtendedKeyUsagePurpose::ServerAuth, 2001).await;
     assert_eq!(site.fault("localhost").await, Some(TlsFault::Validity));
+    let site = Site::with(ExtendedKeyUsagePurpose::ClientAuth, 4000).await;
+    assert_eq!(site.fault("localhost").await, Some(TlsFault::Usage));
 }
 
 #[tokio::test]
@@ -239,6 +247,12 @@ async fn a_server_that_refuses_the_certificate_is_understood() {
         ..site.tls()
     };
     assert_eq!(site.refused(expired).await, Some(TlsFault::Validity));
+    let misused = Tls {
+        cert: site.path("misused"),
+        key: site.path("misused key"),
+        ..site.tls()
+    };
+    assert_eq!(site.refused(misused).await, Some(TlsFault::Usage));
 }
 
 #[tokio::test]
@@ -307,7 +321,7 @@ async fn bad_certificates_are_told_apart() {
     );
     let error = site.bad(site.tls()).await;
     assert!(
-        matches!(&error, TlsError::Refused { path, .. } if *path == site.path("key")),
+        matches!(&error, TlsError::Mismatch { path, .. } if *path == site.path("key")),
         "{error:?}"
     );
 }

@@ -72,7 +72,12 @@ pub enum FileProblem {
         /// What is needed.
         kind: &'static str,
     },
-    /// The certificate or the key is not understood, or they do not belong together.
+    /// The certificate is not understood: most likely it is of X.509 version 1.
+    #[error(
+        "it is not accepted as a certificate of X.509 version 3 (`openssl x509 -req` makes one with -extfile)"
+    )]
+    Certificate(#[source] rustls::Error),
+    /// The key is not understood, or is not that of the certificate.
     #[error("it is not accepted")]
     Tls(#[source] rustls::Error),
     /// The authorities or the lists of revoked certificates are not understood.
@@ -182,7 +187,7 @@ impl Tls {
         for root in roots {
             store
                 .add(root)
-                .map_err(|error| self.error("client_ca", FileProblem::Tls(error)))?;
+                .map_err(|error| self.error("client_ca", FileProblem::Certificate(error)))?;
         }
         let builder =
             WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider).with_crls(crls);
@@ -219,7 +224,7 @@ fn identity(
     match identity.keys_match() {
         Ok(()) => Ok(identity),
         Err(error @ rustls::Error::InconsistentKeys(_)) => Err(("key", FileProblem::Tls(error))),
-        Err(error) => Err(("cert", FileProblem::Tls(error))),
+        Err(error) => Err(("cert", FileProblem::Certificate(error))),
     }
 }
 

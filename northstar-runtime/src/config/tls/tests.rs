@@ -139,7 +139,7 @@ fn a_certificate_that_is_none_is_refused() {
         write(&files.path(name), text, 0o644);
         let (key, problem) = files.problem();
         assert_eq!(key, name);
-        let FileProblem::Tls(rustls::Error::InvalidCertificate(_)) = problem else {
+        let FileProblem::Certificate(rustls::Error::InvalidCertificate(_)) = problem else {
             panic!("{problem:?}")
         };
     }
