@@ -8,7 +8,7 @@ use std::{
     process::{Command, Output},
 };
 
-use northstar_tests::{Daemon, Site, eventually, programs};
+use northstar_tests::{Daemon, Site, eventually, programs, programs::workspace};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, KeyPair, SanType,
@@ -161,10 +161,81 @@ fn certificates_on_both_sides_decide_who_does_what() {
     assert_eq!(unnamed.status.code(), Some(3), "{unnamed:?}");
     let stderr = String::from_utf8_lossy(&unnamed.stderr);
     assert!(stderr.contains("--tls-name"), "{stderr}");
-    // Clients that nobody knows, or that say so themselves.
-    for who in ["guest", "stranger"] {
+    // Who speaks without TLS.
+    let plain = Command::new(&programs().nstar)
+        .args(["--url", &place.url.replace("tls://", "tcp://"), "ident"])
+        .output()
+        .unwrap();
+    assert_eq!(plain.status.code(), Some(3), "{plain:?}");
+    let stderr = String::from_utf8_lossy(&plain.stderr);
+    assert!(stderr.contains("begins with tls://"), "{stderr}");
+    // Clients that nobody knows, or that say so themselves. What to change is told.
+    for (who, key) in [("guest", "`peers`"), ("stranger", "`client_ca`")] {
         let refused = place.nstar(who, &words("ident"));
         assert_eq!(refused.status.code(), Some(4), "{who}: {refused:?}");
+        let stderr = String::from_utf8_lossy(&refused.stderr);
+        let hint = stderr.lines().last().unwrap();
+        assert!(hint.starts_with(&format!("hint: {key}")), "{stderr}");
     }
     place.daemon.stop();
+}
+
+/// The blocks of commands in a section of a page.
+fn commands(page: &str, section: &str) -> Vec<String> {
+    let page = fs::read_to_string(workspace().join(page)).unwrap();
+    let (_, rest) = page.split_once(section).unwrap();
+    let section = rest.split("\n## ").next().unwrap();
+    let blocks = section.split("```sh\n").skip(1);
+    blocks
+        .map(|block| block.split("```").next().unwrap().to_owned())
+        .collect()
+}
+
+/// Certificates as the page about the configuration makes them.
+#[test]
+fn the_documented_certificates_work() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = |script: &str| {
+        let shell = Command::new("sh")
+            .args(["-e", "-c", script])
+            .current_dir(directory.path())
+            .output()
+            .unwrap();
+        assert!(shell.status.success(), "{shell:?}");
+    };
+    let [certificates, revocation] =
+        &commands("docs/configuration.md", "### Consoles over TLS")[..]
+    else {
+        panic!("the page has other commands")
+    };
+    run(certificates);
+    let at = directory.path().display();
+    let ident = |more: &str| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let site = Site::new().console(&format!(
+            r#"{{ url = "tls://127.0.0.1:{port}", cert = "{at}/console.pem", key = "{at}/console.key", client_ca = "{at}/authority.pem", {more}peers = [{{ subject = "fleet", permissions = "full" }}] }}"#
+        ));
+        drop(listener);
+        let daemon = site.start();
+        eventually("the console", || {
+            TcpStream::connect(("127.0.0.1", port)).ok()
+        });
+        let output = Command::new(&programs().nstar)
+            .args(["--url", &format!("tls://127.0.0.1:{port}")])
+            .args(["--tls-ca", "authority.pem"])
+            .args(["--tls-cert", "fleet.pem", "--tls-key", "fleet.key"])
+            .arg("ident")
+            .current_dir(directory.path())
+            .output()
+            .unwrap();
+        daemon.stop();
+        output
+    };
+    assert_eq!(stdout(&ident("")), "extern:0.0.0\n");
+    run(revocation);
+    let refused = ident(&format!(r#"client_crl = "{at}/authority.crl", "#));
+    assert_eq!(refused.status.code(), Some(4), "{refused:?}");
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    assert!(stderr.contains("`client_crl`"), "{stderr}");
 }
