@@ -13,10 +13,11 @@ use tokio::{
 
 use crate::{
     Answer, Client, RequestError, StartOptions,
+    answers::{accept, installed, mounted, started, umounted, unexpected, uninstalled},
     client::Submitted,
     connection::Stage,
     install::Body,
-    requests::{accept, installed, mounted, open, started, umounted, unexpected, uninstalled},
+    requests::open,
 };
 
 /// A request that has begun. Awaiting it gives its result; dropping it leaves the request to the server.

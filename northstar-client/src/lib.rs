@@ -69,6 +69,7 @@
 //! # }
 //! ```
 
+mod answers;
 mod backoff;
 mod client;
 mod connect;

@@ -3,13 +3,15 @@
 use std::path::Path;
 
 use northstar_api::{
-    Container, ContainerResult, ContainerStatistics, Extension, InspectData, InspectResult,
-    InstallResult, Name, RepositoryDetails, RepositoryId, Request, Response, Token,
-    VerificationResult,
+    Container, ContainerResult, ContainerStatistics, Extension, InspectData, InspectResult, Name,
+    RepositoryDetails, RepositoryId, Request, Response, Token, VerificationResult,
 };
 use tokio::{fs::File, io::AsyncRead};
 
-use crate::{Client, RequestError, StartOptions};
+use crate::{
+    Client, RequestError, StartOptions,
+    answers::{accept, done, installed, mounted, started, umounted, unexpected, uninstalled},
+};
 
 impl Client {
     async fn ask<T>(
@@ -283,19 +285,6 @@ impl Client {
     }
 }
 
-pub(crate) fn accept<T>(
-    response: Response,
-    read: impl FnOnce(Response) -> Result<T, RequestError>,
-) -> Result<T, RequestError> {
-    match response {
-        Response::Error(error) => Err(error.into()),
-        Response::PermissionDenied(request) => {
-            Err(RequestError::PermissionDenied(Box::new(request)))
-        }
-        response => read(response),
-    }
-}
-
 impl StartOptions {
     pub(crate) fn request(self, container: Container) -> Request {
         let StartOptions {
@@ -321,48 +310,4 @@ pub(crate) async fn open(path: &Path) -> Result<(File, u64), RequestError> {
     let file = File::open(path).await.map_err(error)?;
     let size = file.metadata().await.map_err(error)?.len();
     Ok((file, size))
-}
-
-pub(crate) fn mounted(response: Response) -> Result<Vec<ContainerResult>, RequestError> {
-    match response {
-        Response::Mount(results) => Ok(results),
-        other => Err(unexpected(other)),
-    }
-}
-
-pub(crate) fn umounted(response: Response) -> Result<Vec<ContainerResult>, RequestError> {
-    match response {
-        Response::Umount(results) => Ok(results),
-        other => Err(unexpected(other)),
-    }
-}
-
-pub(crate) fn started(response: Response) -> Result<(), RequestError> {
-    match response {
-        Response::Start(result) => done(result),
-        other => Err(unexpected(other)),
-    }
-}
-
-pub(crate) fn installed(response: Response) -> Result<Container, RequestError> {
-    match response {
-        Response::Install(InstallResult::Ok { container }) => Ok(container),
-        Response::Install(InstallResult::Error { error }) => Err(error.into()),
-        other => Err(unexpected(other)),
-    }
-}
-
-pub(crate) fn uninstalled(response: Response) -> Result<(), RequestError> {
-    match response {
-        Response::Uninstall(result) => done(result),
-        other => Err(unexpected(other)),
-    }
-}
-
-fn done(result: ContainerResult) -> Result<(), RequestError> {
-    result.into_result().map(drop).map_err(RequestError::Server)
-}
-
-pub(crate) fn unexpected(response: Response) -> RequestError {
-    RequestError::Unexpected(Box::new(response))
 }
