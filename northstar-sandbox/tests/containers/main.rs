@@ -17,6 +17,7 @@ mod confinement;
 mod failing;
 mod faults;
 mod file_systems;
+mod init;
 mod isolation;
 mod latency;
 mod mounts;
@@ -76,17 +77,18 @@ tests! {
         null_device_is_not_the_hosts
         null_device_is_no_other_containers
         session_keyring_is_new
+        files_cannot_be_opened_by_their_number
+        descriptors_of_other_processes_cannot_be_taken
+        peers_of_sockets_are_out_of_reach
+        leaked_descriptors_do_not_arrive;
+    init:
         init_is_opaque
         libraries_of_init_are_out_of_reach
         init_has_no_privileges
         init_is_harmless_before_the_first_instruction
-        files_cannot_be_opened_by_their_number
         traced_init_has_no_call_to_reach_out
         containers_are_not_protected_from_lack_of_memory
-        containers_are_scheduled_as_ordinary_processes
-        descriptors_of_other_processes_cannot_be_taken
-        peers_of_sockets_are_out_of_reach
-        leaked_descriptors_do_not_arrive;
+        containers_are_scheduled_as_ordinary_processes;
     mounts:
         flags_are_exact_in_every_combination
         missing_target_fails_with_its_path
