@@ -1,33 +1,26 @@
 //! Installs: what is acknowledged is there, and what is not leaves nothing.
 
-use std::{
-    fs::{self, File},
-    ops::Range,
-    path::Path,
-    time::Duration,
-};
+use std::{fs, time::Duration};
 
 use bytes::Bytes;
-use northstar_npk::{OpenError as PackageError, Package, archive::ArchiveError, key::SecretKey};
 use northstar_runtime::{
-    config,
     repository::{InstallError, Repository},
     storage::{Kernel, MountRequest, mount},
 };
 
 use crate::{
-    fixture::{Tmpfs, entries, id, install, keyed, names, open, stage, write},
+    fixture::{entries, id, install, keyed, names, open, stage, write},
     support::{self, Env, LOOP_TIMEOUT},
 };
 
 /// A repository in `repository`, and a package that is not in it.
-fn empty(env: &Env) -> (Repository, Vec<u8>) {
+pub fn empty(env: &Env) -> (Repository, Vec<u8>) {
     let package = fs::read(env.signed("a:1.0.0")).unwrap();
     (open(&keyed(env, &env.path("repository"))), package)
 }
 
 #[track_caller]
-fn nothing_staged(env: &Env) {
+pub fn nothing_staged(env: &Env) {
     assert_eq!(entries(&env.path("repository/.staging")), [""; 0]);
 }
 
@@ -181,108 +174,6 @@ async fn after_an_error_nothing_more_is_taken() {
 }
 
 #[tokio::test]
-async fn packages_that_the_key_does_not_vouch_for_are_refused() {
-    let env = Env::new();
-    let (repository, _) = empty(&env);
-    let other = fs::read(env.pack("b:1.0.0", Some(&SecretKey::generate().unwrap()))).unwrap();
-    let error = stage(&repository, &other).await.unwrap_err();
-    assert!(
-        matches!(error, InstallError::Package(PackageError::Signature(_))),
-        "{error:?}"
-    );
-    let unsigned = fs::read(env.unsigned("c:1.0.0")).unwrap();
-    let error = stage(&repository, &unsigned).await.unwrap_err();
-    assert!(
-        matches!(error, InstallError::Package(PackageError::Unsigned)),
-        "{error:?}"
-    );
-    nothing_staged(&env);
-    assert_eq!(entries(&env.path("repository")), [".staging"]);
-}
-
-#[tokio::test]
-async fn a_damaged_image_is_refused_and_so_is_a_forged_one() {
-    let env = Env::new();
-    let (repository, bytes) = empty(&env);
-    let name = env.path("packages/a-1.0.0.npk");
-    refuses_other_images(&repository, bytes, &Image::of(&name)).await;
-    nothing_staged(&env);
-}
-
-/// The salt of its hash tree is no hash of the manifest, so that it can be hashed after its last byte at the earliest.
-#[tokio::test]
-async fn so_it_is_with_packages_of_0_9_2() {
-    let env = Env::new();
-    let config = config::Repository {
-        key: Some(support::fixture("fixture.pub")),
-        ..keyed(&env, &env.path("repository"))
-    };
-    let mut repository = open(&config);
-    let name = support::fixture("resource-zstd.npk");
-    let bytes = fs::read(&name).unwrap();
-    refuses_other_images(&repository, bytes.clone(), &Image::of(&name)).await;
-    nothing_staged(&env);
-    install(&mut repository, &bytes).await.unwrap();
-}
-
-/// Where the image of a package is, and its data.
-struct Image {
-    all: Range<usize>,
-    data: Range<usize>,
-}
-
-impl Image {
-    fn of(name: &Path) -> Image {
-        let package = Package::open(&File::open(name).unwrap(), None).unwrap();
-        let image = package.image();
-        let start = image.offset as usize;
-        Image {
-            all: start..start + image.size as usize,
-            data: start..start + image.squashfs_size as usize,
-        }
-    }
-}
-
-async fn refuses_other_images(repository: &Repository, mut bytes: Vec<u8>, image: &Image) {
-    let before = crc32(&bytes[image.all.clone()]);
-    bytes[image.data.start + image.data.len() / 2] ^= 1;
-    let error = stage(repository, &bytes).await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            InstallError::Package(PackageError::Archive(ArchiveError::Checksum { .. }))
-        ),
-        "{error:?}"
-    );
-
-    // With the checksum put right everywhere, only the signed root hash tells.
-    let after = crc32(&bytes[image.all.clone()]).to_le_bytes();
-    let places: Vec<_> = bytes
-        .windows(4)
-        .enumerate()
-        .filter_map(|(at, window)| {
-            let is_outside = !image.all.contains(&at);
-            (window == before.to_le_bytes() && is_outside).then_some(at)
-        })
-        .collect();
-    assert_eq!(places.len(), 2, "local header and central directory");
-    for at in places {
-        bytes[at..at + 4].copy_from_slice(&after);
-    }
-    let error = stage(repository, &bytes).await.unwrap_err();
-    assert!(matches!(error, InstallError::Image(_)), "{error:?}");
-}
-
-/// CRC-32 as ZIP has it (polynomial 0xedb88320, reflected).
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0_u32, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-            (crc >> 1) ^ (0xedb8_8320 * (crc & 1))
-        })
-    })
-}
-
-#[tokio::test]
 async fn a_name_and_version_is_installed_once() {
     let env = Env::new();
     let (mut repository, bytes) = empty(&env);
@@ -365,81 +256,6 @@ async fn whatever_is_dropped_leaves_neither_a_file_nor_a_reservation() {
     support::eventually("the room is free again", || repository.stage(size).is_ok());
     nothing_staged(&env);
     assert_eq!(entries(&env.path("repository")), [".staging"]);
-}
-
-#[tokio::test]
-async fn a_repository_holds_what_it_may_hold_and_not_a_byte_more() {
-    let env = Env::new();
-    let (a, b) = (
-        fs::read(env.signed("a:1.0.0")).unwrap(),
-        fs::read(env.signed("b:1.0.0")).unwrap(),
-    );
-    let mut config = keyed(&env, &env.path("repository"));
-    config.capacity_size = Some((a.len() + b.len()) as u64);
-    let mut repository = open(&config);
-    install(&mut repository, &a).await.unwrap();
-    let error = repository.stage(b.len() as u64 + 1).unwrap_err();
-    assert!(
-        matches!(error, InstallError::Capacity { size, used, limit, .. }
-            if size == b.len() as u64 + 1 && used == a.len() as u64 && limit == (a.len() + b.len()) as u64),
-        "{error:?}"
-    );
-    install(&mut repository, &b).await.unwrap();
-    let error = repository.stage(1).unwrap_err();
-    assert!(matches!(error, InstallError::Capacity { .. }), "{error:?}");
-    // After a restart what is there counts as before.
-    drop(repository);
-    let error = open(&config).stage(1).unwrap_err();
-    assert!(matches!(error, InstallError::Capacity { .. }), "{error:?}");
-}
-
-#[tokio::test]
-async fn a_full_disk_is_noticed_before_the_first_byte_is_kept() {
-    let env = Env::new();
-    let package = fs::read(env.signed("a:1.0.0")).unwrap();
-    let tmpfs = Tmpfs::mount(env.path("repository"), "size=256k");
-    let repository = open(&keyed(&env, &tmpfs.0));
-    let mut staging = repository.stage(package.len() as u64).unwrap();
-    let error = write(&mut staging, &package, package.len())
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(&error, InstallError::NoSpace { size, source, .. }
-            if *size == package.len() as u64 && source.raw_os_error() == Some(nix::libc::ENOSPC)),
-        "{error:?}"
-    );
-    nothing_staged(&env);
-}
-
-#[tokio::test]
-async fn a_repository_on_a_read_only_file_system_is_used_and_not_changed() {
-    let env = Env::new();
-    let a = env.signed("a:1.0.0");
-    let b = fs::read(env.signed("b:1.0.0")).unwrap();
-    let tmpfs = Tmpfs::mount(env.path("repository"), "size=16m");
-    fs::copy(&a, tmpfs.0.join("a.npk")).unwrap();
-    tmpfs.read_only();
-    let repository = open(&keyed(&env, &tmpfs.0));
-    let a = repository.get(&"a:1.0.0".parse().unwrap()).unwrap();
-    let error = stage(&repository, &b).await.unwrap_err();
-    assert!(
-        matches!(&error, InstallError::ReadOnly { source, .. }
-            if source.raw_os_error() == Some(nix::libc::EROFS)),
-        "{error:?}"
-    );
-    let error = repository
-        .removal(&a.container)
-        .unwrap()
-        .execute()
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(
-            error,
-            northstar_runtime::repository::RemoveError::ReadOnly { .. }
-        ),
-        "{error:?}"
-    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

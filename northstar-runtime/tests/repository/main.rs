@@ -7,10 +7,12 @@
     reason = "test code"
 )]
 
+mod altered;
 mod fixture;
 mod install;
 mod load;
 mod memory;
 mod removal;
+mod room;
 #[path = "../support/mod.rs"]
 mod support;
