@@ -3,7 +3,11 @@
 //! Whoever reads stderr may be slow or stuck, and the daemon must answer all the same. So records go through a bounded
 //! queue to a thread of their own; what does not fit is dropped and counted. Before the thread is started, while the
 //! daemon may have one thread only, records are written directly.
+//!
+//! A record is one line once packages and clients have a part in it: the errors and names that come from them may be made of
+//! any characters. Before that the daemon speaks of its configuration alone, whose errors may have several lines.
 
+use super::split::escape;
 use std::{
     io::{self, Write},
     sync::{
@@ -64,10 +68,20 @@ impl Drop for Record {
         let record = std::mem::take(&mut self.0);
         match QUEUE.get() {
             _ if record.is_empty() => {}
-            Some(queue) => enqueue(queue, record),
+            Some(queue) => enqueue(queue, one_line(&record)),
             None => write(&record),
         }
     }
+}
+
+/// The record with nothing in it that begins another one, moves a cursor or hides. Escape characters stay: the subscriber
+/// sets colours by them, and has escaped those of others.
+fn one_line(record: &[u8]) -> Vec<u8> {
+    let text = record.strip_suffix(b"\n").unwrap_or(record);
+    let parts = text.split(|byte| *byte == b'\x1b').map(escape);
+    let mut line = parts.collect::<Vec<_>>().join("\x1b");
+    line.push('\n');
+    line.into_bytes()
 }
 
 fn enqueue(queue: &SyncSender<Entry>, record: Vec<u8>) {
@@ -141,6 +155,15 @@ fn write(record: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn record_is_one_line_with_its_colours() {
+        let record = "\x1b[2mnow\x1b[0m WARN a: x\r\nnow INFO b\u{85}\u{202e}\t\u{fc}\n";
+        let line = one_line(record.as_bytes());
+        let expected = "\x1b[2mnow\x1b[0m WARN a: x\\r\\x0anow INFO b\\u{85}\\u{202e}\\t\u{fc}\n";
+        assert_eq!(String::from_utf8(line).unwrap(), expected);
+        assert_eq!(one_line(b"end\xff"), b"end\\xff\n");
+    }
 
     #[test]
     fn full_queue_drops_and_counts() {

@@ -99,12 +99,44 @@ fn log_lines_cannot_be_forged() {
         assert!(is_tagged, "{line:?}");
     }
     assert_eq!(found, CORPUS.len() + 2, "{log}");
-    let controls: BTreeSet<char> = log
-        .chars()
-        .filter(|c| c.is_control() && *c != '\n' || matches!(c, '\u{2028}' | '\u{202e}'))
-        .collect();
-    assert_eq!(controls, BTreeSet::new());
+    assert_eq!(controls(&log), BTreeSet::new());
     daemon.stop();
+}
+
+/// What a manifest names and the host does not have is in the error of the start, whatever characters it is made of.
+#[test]
+fn manifests_cannot_forge_log_lines() {
+    const FORGED: &str = r"\r\nINFO other:0.0.1 stdout forged\x1b[2J\x85\u2028\u202e";
+    let site = Site::new();
+    let cases = [
+        Package::app("group", &["wait"]).field(&format!("suppl_groups: [\"{FORGED}\"]")),
+        Package::app("bind", &["wait"])
+            .mount("/data", &format!("{{type: bind, host: \"/{FORGED}\"}}")),
+    ];
+    cases.iter().for_each(|package| drop(site.pack(package)));
+    site.pack(&Package::app("last", &["print", "end"]));
+    let daemon = site.start();
+    for package in &cases {
+        daemon.console().start_failure(&package.container());
+    }
+    // Its lines come behind what is in the log by then.
+    run(&daemon, "last:0.0.1");
+    let log = daemon.log();
+    daemon.stop();
+    let forged: Vec<&str> = log.lines().filter(|line| line.contains("forged")).collect();
+    assert_eq!(forged.len(), cases.len(), "{log}");
+    for (line, package) in forged.iter().zip(&cases) {
+        let (head, _) = line.split_once("forged").unwrap();
+        let start = format!(" start of {}: ", package.container());
+        assert!(head.contains(&start), "{line:?}");
+    }
+    assert_eq!(controls(&log), BTreeSet::new());
+}
+
+/// The characters that could do something to a terminal or hide something.
+fn controls(log: &str) -> BTreeSet<char> {
+    let does = |c: &char| c.is_control() && *c != '\n' || matches!(c, '\u{2028}' | '\u{202e}');
+    log.chars().filter(does).collect()
 }
 
 /// Processes in a control group and in those below it.
