@@ -2,14 +2,13 @@
 
 use crate::{
     client::Client,
-    harness::{Site, eventually},
+    harness::{SLEEP, Site, eventually},
     served::Served,
 };
 use serde_json::{Value, json};
 
 /// Ends at the first SIGTERM with 5.
 const POLITE: &str = "trap 'exit 5' TERM; while :; do sleep 0.05; done";
-const SLEEP: &str = "while :; do sleep 1; done";
 
 #[test]
 fn every_end_has_its_reason() {

@@ -9,7 +9,7 @@
 
 mod client;
 mod events;
-#[path = "../daemon/harness.rs"]
+#[path = "../daemon/harness/mod.rs"]
 #[allow(dead_code, reason = "shared with the other tests of the daemon")]
 mod harness;
 mod hostile;

@@ -1,6 +1,6 @@
 //! The daemon's program is a sealed copy in memory: what a container reaches through `/proc/1/exe` cannot be altered.
 
-use super::harness::{Daemon, Site, eventually};
+use super::harness::{Daemon, SLEEP, Site, eventually};
 use nix::{
     errno::Errno,
     fcntl::{FcntlArg, SealFlag, fcntl},
@@ -20,7 +20,6 @@ use std::{
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_northstar");
 const NOEXEC: &str = "/proc/sys/vm/memfd_noexec";
-const SLEEP: &str = "while :; do sleep 1; done";
 
 /// The seals of the program that a process executes; `None` if it is an ordinary file.
 fn seals(pid: i32) -> Option<SealFlag> {

@@ -186,3 +186,82 @@ fn devices_are_those_of_the_manifest_and_of_its_binds() {
 fn vm_devices_are_those_of_the_manifest_and_of_its_binds() {
     devices_are_those_of_the_manifest_and_of_its_binds();
 }
+
+#[test]
+fn memory_shortage_is_notified() {
+    let site = Site::new();
+    let limits = "cgroups: {memory: {oom_monitor: true, memory_hard_limit: 8000000}}";
+    // Reading a line without end takes memory without end.
+    let app = site.shell("app", "tail /dev/zero; exit 0", limits, "");
+    let daemon = site.daemon();
+    let mut console = daemon.console();
+    assert_eq!(console.start(&app), None);
+    let memory = loop {
+        let notification = console.notification().unwrap();
+        if notification["c_group"][0] == json!(app) {
+            let memory = notification["c_group"][1]["memory"].clone();
+            if !memory["oom_kill"].is_null() {
+                break memory;
+            }
+        }
+    };
+    assert_eq!(memory["oom_kill"], json!(1));
+}
+
+#[test]
+fn cgroup_of_another_container_is_out_of_reach() {
+    let site = Site::new();
+    let victim = site.shell("victim", SLEEP, "", "");
+    let parent = format!("cgroups: {{parent: {}/victim}}", site.cgroup);
+    let evil = site.shell("evil", SLEEP, &parent, "");
+    let own = format!("cgroups: {{parent: {}}}", site.cgroup);
+    let own = site.shell("own", SLEEP, &own, "");
+    let daemon = site.daemon();
+    let mut console = daemon.console();
+    let error = console.start(&evil).unwrap();
+    assert!(error["start_container_failed"]["error"].is_string());
+    for container in [&victim, &own] {
+        assert_eq!(console.start(container), None);
+    }
+}
+
+#[test]
+fn cgroup_of_the_operator_is_neither_used_nor_removed() {
+    let site = Site::new();
+    // Beside the daemon's group: `keep` is the operator's, with a limit of his.
+    let host = format!("{}-host", site.cgroup);
+    let keep = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"]
+        .into_iter()
+        .map(std::path::Path::new)
+        .find(|root| root.exists())
+        .unwrap()
+        .join(&host)
+        .join("keep");
+    std::fs::create_dir_all(&keep).unwrap();
+    let inode = || std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(&keep).unwrap());
+    let before = inode();
+    let parent = format!("cgroups: {{parent: {host}}}");
+    let app = site.shell("keep", SLEEP, &parent, "");
+    let other = site.shell("other", "exit 0", &parent, "");
+    let daemon = site.daemon();
+    let mut console = daemon.console();
+    let refused = console.start(&app);
+    let started = console.start(&other);
+    if started.is_none() {
+        console.exit_of(&other);
+    }
+    daemon.signal(nix::sys::signal::Signal::SIGTERM);
+    let ended = daemon.wait().status.code();
+    let after = inode();
+    std::fs::remove_dir(&keep).unwrap();
+    std::fs::remove_dir(keep.parent().unwrap()).unwrap();
+    assert_eq!(after, before);
+    assert!(refused.unwrap()["start_container_failed"]["error"].is_string());
+    assert_eq!((started, ended), (None, Some(0)));
+}
+
+/// The same where control groups are of version 2.
+#[test]
+fn vm_memory_shortage_is_notified() {
+    memory_shortage_is_notified();
+}

@@ -1,10 +1,7 @@
 //! Starts, ends, and what containers are given.
 
-use crate::harness::{Site, eventually};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, sockopt};
+use crate::harness::{SLEEP, Site, eventually};
 use serde_json::json;
-
-const SLEEP: &str = "while :; do sleep 1; done";
 
 #[test]
 fn container_runs_to_its_end_and_stays_mounted() {
@@ -245,61 +242,6 @@ fn container_has_a_connected_console_of_its_own() {
 }
 
 #[test]
-fn sockets_are_bound_and_shown_while_the_container_runs() {
-    let site = Site::new();
-    let sockets = "sockets: {control: {type: stream, mode: 0o666}}";
-    let script =
-        "[ -S /proc/self/fd/$NORTHSTAR_SOCKET_control ] || exit 1; while :; do sleep 1; done";
-    let server = site.shell("server", script, sockets, "");
-    let list = "ls /sockets > /data/seen";
-    let mounts = "  /sockets: {type: sockets}\n  /data: {type: persist}\n";
-    let client = site.shell("client", list, "", mounts);
-    let daemon = site.daemon();
-    let mut console = daemon.console();
-    assert_eq!(console.start(&server), None);
-    std::os::unix::net::UnixStream::connect(site.path("run/sockets/server:0.0.1/control")).unwrap();
-    assert_eq!(console.start(&client), None);
-    assert_eq!(console.exit_of(&client), json!({"exit": {"code": 0}}));
-    let seen = || std::fs::read_to_string(site.path("data/default/client/seen")).unwrap();
-    assert_eq!(seen(), "server:0.0.1:control\n");
-
-    assert_eq!(console.kill(&server, 9), None);
-    console.exit_of(&server);
-    assert_eq!(console.start(&client), None);
-    console.exit_of(&client);
-    assert_eq!(seen(), "");
-    assert!(!site.path("run/sockets/server:0.0.1").exists());
-}
-
-/// The daemon, which is root, has made the socket and listens first; peers must not take the container for it.
-#[test]
-fn peers_of_a_socket_see_the_ids_of_its_container() {
-    let site = Site::new();
-    let sockets =
-        "sockets: {stream: {type: stream, mode: 0o666}, packets: {type: seq_packet, mode: 0o666}}";
-    let server = site.shell("server", SLEEP, sockets, "");
-    let daemon = site.daemon();
-    let mut console = daemon.console();
-    assert_eq!(console.start(&server), None);
-    for (name, kind) in [
-        ("stream", SocketType::STREAM),
-        ("packets", SocketType::SEQPACKET),
-    ] {
-        let path = site.path(&format!("run/sockets/server:0.0.1/{name}"));
-        let socket = rustix::net::socket(AddressFamily::UNIX, kind, None).unwrap();
-        rustix::net::connect(&socket, &SocketAddrUnix::new(&path).unwrap()).unwrap();
-        let peer = sockopt::socket_peercred(&socket).unwrap();
-        assert_eq!(
-            (peer.uid.as_raw(), peer.gid.as_raw()),
-            (1000, 1000),
-            "{name}"
-        );
-        let program = std::fs::read_to_string(format!("/proc/{}/comm", peer.pid)).unwrap();
-        assert_eq!(program, "sh\n", "{name}");
-    }
-}
-
-#[test]
 fn custom_values_come_back_as_they_are_written() {
     let site = Site::new();
     let custom = "custom: {team: vision, levels: [1, -2, 2.5, yes, null], deep: {a: {b: c}}}";
@@ -310,79 +252,6 @@ fn custom_values_come_back_as_they_are_written() {
         inspected["manifest"]["custom"],
         json!({"team": "vision", "levels": [1, -2, 2.5, "yes", null], "deep": {"a": {"b": "c"}}})
     );
-}
-
-#[test]
-fn memory_shortage_is_notified() {
-    let site = Site::new();
-    let limits = "cgroups: {memory: {oom_monitor: true, memory_hard_limit: 8000000}}";
-    // Reading a line without end takes memory without end.
-    let app = site.shell("app", "tail /dev/zero; exit 0", limits, "");
-    let daemon = site.daemon();
-    let mut console = daemon.console();
-    assert_eq!(console.start(&app), None);
-    let memory = loop {
-        let notification = console.notification().unwrap();
-        if notification["c_group"][0] == json!(app) {
-            let memory = notification["c_group"][1]["memory"].clone();
-            if !memory["oom_kill"].is_null() {
-                break memory;
-            }
-        }
-    };
-    assert_eq!(memory["oom_kill"], json!(1));
-}
-
-#[test]
-fn cgroup_of_another_container_is_out_of_reach() {
-    let site = Site::new();
-    let victim = site.shell("victim", SLEEP, "", "");
-    let parent = format!("cgroups: {{parent: {}/victim}}", site.cgroup);
-    let evil = site.shell("evil", SLEEP, &parent, "");
-    let own = format!("cgroups: {{parent: {}}}", site.cgroup);
-    let own = site.shell("own", SLEEP, &own, "");
-    let daemon = site.daemon();
-    let mut console = daemon.console();
-    let error = console.start(&evil).unwrap();
-    assert!(error["start_container_failed"]["error"].is_string());
-    for container in [&victim, &own] {
-        assert_eq!(console.start(container), None);
-    }
-}
-
-#[test]
-fn cgroup_of_the_operator_is_neither_used_nor_removed() {
-    let site = Site::new();
-    // Beside the daemon's group: `keep` is the operator's, with a limit of his.
-    let host = format!("{}-host", site.cgroup);
-    let keep = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"]
-        .into_iter()
-        .map(std::path::Path::new)
-        .find(|root| root.exists())
-        .unwrap()
-        .join(&host)
-        .join("keep");
-    std::fs::create_dir_all(&keep).unwrap();
-    let inode = || std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(&keep).unwrap());
-    let before = inode();
-    let parent = format!("cgroups: {{parent: {host}}}");
-    let app = site.shell("keep", SLEEP, &parent, "");
-    let other = site.shell("other", "exit 0", &parent, "");
-    let daemon = site.daemon();
-    let mut console = daemon.console();
-    let refused = console.start(&app);
-    let started = console.start(&other);
-    if started.is_none() {
-        console.exit_of(&other);
-    }
-    daemon.signal(nix::sys::signal::Signal::SIGTERM);
-    let ended = daemon.wait().status.code();
-    let after = inode();
-    std::fs::remove_dir(&keep).unwrap();
-    std::fs::remove_dir(keep.parent().unwrap()).unwrap();
-    assert_eq!(after, before);
-    assert!(refused.unwrap()["start_container_failed"]["error"].is_string());
-    assert_eq!((started, ended), (None, Some(0)));
 }
 
 #[test]
@@ -403,10 +272,4 @@ fn resource_is_taken_in_its_newest_matching_version() {
     assert_eq!(console.exit_of(&app), json!({"exit": {"code": 42}}));
     assert_eq!(console.inspect("lib:1.2.0")["mounted"], json!(true));
     assert_eq!(console.inspect("lib:1.0.0")["mounted"], json!(false));
-}
-
-/// The same where control groups are of version 2.
-#[test]
-fn vm_memory_shortage_is_notified() {
-    memory_shortage_is_notified();
 }

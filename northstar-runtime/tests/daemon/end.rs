@@ -1,6 +1,6 @@
 //! How the daemon ends, and that it leaves nothing.
 
-use crate::harness::{Console, Ended, Site, eventually};
+use crate::harness::{Console, SLEEP, Site, daemon::Ended, eventually};
 use nix::sys::signal::Signal;
 use serde_json::json;
 use std::{
@@ -8,7 +8,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-const SLEEP: &str = "while :; do sleep 1; done";
 /// A program that does not care about SIGTERM. It says so by a file.
 const STUBBORN: &str = "trap : TERM; : > /data/ready; while :; do sleep 0.1; done";
 const DATA: &str = "  /data: {type: persist}\n";

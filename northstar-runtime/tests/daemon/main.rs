@@ -17,4 +17,5 @@ mod network;
 mod output;
 mod passed;
 mod scheduling;
+mod sockets;
 mod user;
