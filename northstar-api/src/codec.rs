@@ -27,7 +27,7 @@ pub enum CodecError {
         limit: usize,
     },
     /// Not a message.
-    #[error("a line is not a message of the console protocol: {source}")]
+    #[error("a line is not a message of the console protocol")]
     Malformed {
         /// What the JSON parser says.
         source: serde_json::Error,
@@ -42,7 +42,7 @@ pub enum CodecError {
         missing: u64,
     },
     /// A message that JSON cannot express.
-    #[error("a message cannot be written as JSON: {source}")]
+    #[error("a message cannot be written as JSON")]
     Unencodable {
         /// What the JSON writer says.
         source: serde_json::Error,

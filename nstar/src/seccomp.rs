@@ -34,7 +34,7 @@ pub enum SeccompFailure {
     Read { path: PathBuf, source: io::Error },
     #[error("{}: there is no system call in it", path.display())]
     Empty { path: PathBuf },
-    #[error("{}:{line}: {source}", path.display())]
+    #[error("{}:{line}", path.display())]
     Line {
         path: PathBuf,
         line: usize,
@@ -42,7 +42,7 @@ pub enum SeccompFailure {
     },
     #[error("{}: {program} is not executed in it", path.display())]
     NoProgram { path: PathBuf, program: String },
-    #[error("{call}: {source}")]
+    #[error("{call}")]
     Argument { call: String, source: ArgumentError },
 }
 

@@ -1,6 +1,7 @@
 //! The first exchange of a connection: the client says which protocol it speaks and whether it wants notifications.
 
 use super::input::{Input, LineError, LineLimits};
+use crate::supervisor::report;
 use northstar_api::{Connect, ConnectNack, Message, VERSION, accepts, codec};
 use northstar_manifest::{Permission, Permissions};
 use serde::Deserialize;
@@ -61,7 +62,7 @@ pub(super) async fn receive<R: AsyncRead + Unpin>(
             // It can only be the extensions that are wrong.
             Ok(_) => Ok(Err(ConnectNack::InvalidExtension {
                 extension: "extensions".to_owned(),
-                cause: error.to_string(),
+                cause: report(&error),
             })),
             Err(_) => Err(error.into()),
         },

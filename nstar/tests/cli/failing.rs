@@ -92,6 +92,18 @@ fn each_of_several_failures_names_its_target() {
     );
 }
 
+#[test]
+fn a_cause_is_told_once() {
+    let output = Daemon::answering("220 ESMTP", vec![]).run(&["--json", "list"]);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(
+        stderr.lines().next().unwrap(),
+        "nstar: the handshake failed: a line is not a message of the console protocol: \
+         expected value at line 1 column 1"
+    );
+}
+
 /// What comes from there may take longer than a daemon waits for a client that says nothing.
 #[test]
 fn the_standard_input_is_taken_before_there_is_a_connection() {

@@ -113,6 +113,9 @@ fn what_cannot_be_learned_from_says_where_and_what_to_do() {
         assert!(stdout(&output).is_empty());
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(stderr.contains(expected), "{stderr}");
+        let failure = stderr.lines().next().unwrap();
+        let cause = failure.rsplit(": ").next().unwrap();
+        assert_eq!(failure.matches(cause).count(), 1, "{stderr}");
     };
     fails(
         "getpid() = 1\ndance() = 0\n",
