@@ -31,6 +31,31 @@ fn sockets_are_bound_and_shown_while_the_container_runs() {
     assert!(!site.path("run/sockets/server:0.0.1").exists());
 }
 
+/// With CAP_NET_ADMIN a socket gives a descriptor of the file it is bound to (SIOCUNIXFILE), on a mount that the container does
+/// not have. Who may connect is said by the manifest all the same.
+#[test]
+fn file_of_a_socket_cannot_be_changed_by_its_container() {
+    let site = Site::new();
+    let gifts = "sockets: {control: {type: stream, mode: 0o600}}\n\
+                 capabilities: [CAP_NET_ADMIN, CAP_CHOWN, CAP_FOWNER]";
+    // Ends with the errno of each attempt in a file of its own.
+    let script = r#"exec perl -e '
+        open(my $socket, "+<&=", $ENV{NORTHSTAR_SOCKET_control}) or exit 1;
+        my $file = ioctl($socket, 0x89e0, 0) or exit 2;
+        open(my $said, ">", "/data/said") or exit 3;
+        $! = 0; chmod(0777, "/proc/self/fd/$file"); printf $said "%d ", $!;
+        $! = 0; chown(0, 0, "/proc/self/fd/$file"); printf $said "%d ", $!;
+        print $said readlink("/proc/self/fd/$file");'"#;
+    let server = site.shell("server", script, gifts, "  /data: {type: persist}\n");
+    let daemon = site.daemon();
+    let mut console = daemon.console();
+    assert_eq!(console.start(&server), None);
+    assert_eq!(console.exit_of(&server), json!({"exit": {"code": 0}}));
+    let said = std::fs::read_to_string(site.path("data/default/server/said")).unwrap();
+    let refused = nix::libc::EROFS;
+    assert_eq!(said, format!("{refused} {refused} /control"));
+}
+
 /// The daemon, which is root, has made the socket and listens first; peers must not take the container for it.
 #[test]
 fn peers_of_a_socket_see_the_ids_of_its_container() {

@@ -1,9 +1,11 @@
 //! The directory of sockets: one directory per container, and the flat one.
 
 use northstar_manifest::Container;
+use northstar_sys::mount::{Attributes, Scope, set_attributes};
 use rustix::{
     fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, mkdirat, openat, statat, unlinkat},
     io::Errno,
+    mount::{OpenTreeFlags, open_tree},
 };
 use std::{
     io,
@@ -91,6 +93,26 @@ pub(super) fn directory(parent: BorrowedFd<'_>, name: &str) -> io::Result<OwnedF
 }
 
 /// Removes a name, if it is there.
+/// A mount of its own of a directory, to bind sockets by: who has CAP_NET_ADMIN and a socket gets at the mount that it was
+/// bound by (SIOCUNIXFILE).
+pub(super) fn place(directory: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    Ok(open_tree(directory, c"", flags)?)
+}
+
+/// From now on nothing can be changed by that mount, not even by whom a socket belongs to.
+pub(super) fn close(place: BorrowedFd<'_>) -> io::Result<()> {
+    let attributes = Attributes {
+        read_only: true,
+        nosuid: true,
+        nodev: true,
+        noexec: true,
+    };
+    Ok(set_attributes(place, Scope::Mount, attributes)?)
+}
+
 pub(super) fn remove(directory: BorrowedFd<'_>, name: &str) -> io::Result<()> {
     match unlinkat(directory, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),

@@ -10,7 +10,7 @@ mod tests;
 
 pub(crate) use directory::{all, reset};
 
-use directory::{directories, directory, remove};
+use directory::{close, directories, directory, place, remove};
 use northstar_manifest::{Container, Socket, SocketKind};
 use rustix::{
     fs::{AtFlags, Gid, Mode, Uid, chmodat, chownat, linkat, unlinkat},
@@ -71,18 +71,21 @@ impl Sockets {
             return Ok(bound);
         }
         let directory = directory(bound.names.parent.as_fd(), &container).map_err(failed)?;
+        // From here on there is something to remove.
+        bound.names.sockets = sockets.keys().cloned().collect();
+        let place = place(directory.as_fd()).map_err(failed)?;
         for (name, socket) in sockets {
-            bound.names.sockets.push(name.clone());
             let path = || socket_dir.join(&container).join(name);
             let descriptor = bound
                 .names
-                .bind(directory.as_fd(), name, owner, socket)
+                .bind(directory.as_fd(), place.as_fd(), name, owner, socket)
                 .map_err(|source| SocketError {
                     path: path(),
                     source,
                 })?;
             bound.descriptors.insert(name.clone(), descriptor);
         }
+        close(place.as_fd()).map_err(failed)?;
         Ok(bound)
     }
 }
@@ -101,6 +104,7 @@ impl Names {
     fn bind(
         &self,
         directory: BorrowedFd<'_>,
+        place: BorrowedFd<'_>,
         name: &str,
         (uid, gid): (u32, u32),
         socket: &Socket,
@@ -113,7 +117,7 @@ impl Names {
         remove(directory, name)?;
         let descriptor = socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?;
         // The path of a socket address holds 107 bytes; through the descriptor the name alone counts.
-        let path = format!("/proc/self/fd/{}/{name}", directory.as_raw_fd());
+        let path = format!("/proc/self/fd/{}/{name}", place.as_raw_fd());
         bind(&descriptor, &SocketAddrUnix::new(path)?)?;
         let uid = Uid::from_raw(socket.uid.unwrap_or(uid));
         let gid = Gid::from_raw(socket.gid.unwrap_or(gid));
