@@ -9,7 +9,7 @@ use super::{Greeting, Stream};
 use crate::targets::session::play::Play;
 
 /// Longest first line in bytes.
-const LONGEST_CONNECT: usize = 4096;
+const LONGEST_CONNECT: usize = 12 * 1024;
 
 pub fn greeting(play: &Play<'_>, stream: &mut Stream<'_>) -> Greeting {
     let Some(line) = stream.line(LONGEST_CONNECT) else {
