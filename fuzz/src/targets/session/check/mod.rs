@@ -1,18 +1,16 @@
 //! Compares what came of a conversation with what has to.
 
-use std::collections::BTreeMap;
+mod answers;
+mod notifications;
 
-use glob::Pattern;
 use northstar_api::codec::{decode, decode_envelope};
-use northstar_api::{
-    Connect, ConnectNack, Envelope, Error, Exit, ExitReason, ExitStatus, Extension, Granted,
-    Message, Notification, Response,
-};
+use northstar_api::{Connect, ConnectNack, Envelope, Extension, Granted, Message, Notification};
 use northstar_manifest::Permission;
-use northstar_runtime::supervisor::Event;
 
 use super::model::{Expected, Greeting, Terms};
 use super::play::{Heard, Play};
+use answers::Answers;
+use notifications::wanted;
 
 /// Asserts that it is what has to come of it.
 ///
@@ -158,107 +156,6 @@ fn check_terms(play: &Play<'_>, terms: Terms, granted: &Granted) {
     );
 }
 
-/// The answers that are still to come.
-struct Answers<'a> {
-    expected: &'a Expected<'a>,
-    /// The first one without an id that has not come.
-    plain: usize,
-    /// Those with an id that have not come.
-    with_id: BTreeMap<u64, Vec<usize>>,
-    /// How many requests there are with an id.
-    uses: BTreeMap<u64, usize>,
-}
-
-impl<'a> Answers<'a> {
-    fn new(expected: &'a Expected<'a>) -> Answers<'a> {
-        let mut with_id = BTreeMap::<u64, Vec<usize>>::new();
-        for (index, answer) in expected.answers.iter().enumerate() {
-            if let Some(id) = answer.id {
-                with_id.entry(id).or_default().push(index);
-            }
-        }
-        let uses = with_id.iter().map(|(id, all)| (*id, all.len())).collect();
-        let mut answers = Answers {
-            expected,
-            plain: 0,
-            with_id,
-            uses,
-        };
-        answers.skip();
-        answers
-    }
-
-    /// Goes on to the next one without an id.
-    fn skip(&mut self) {
-        let rest = self.expected.answers.iter().skip(self.plain);
-        self.plain += rest.take_while(|answer| answer.id.is_some()).count();
-    }
-
-    fn fits(&self, index: usize, response: &Response) -> bool {
-        let answer = &self.expected.answers[index];
-        answer.fits.fits(response, self.expected.is_vague)
-    }
-
-    fn hear(&mut self, id: Option<u64>, response: &Response) {
-        let Some(id) = id else {
-            let answer = self.expected.answers.get(self.plain);
-            let answer = answer.unwrap_or_else(|| panic!("nobody asked for {response:?}"));
-            assert!(
-                self.fits(self.plain, response),
-                "{response:?}, not {answer:?}"
-            );
-            self.plain += 1;
-            return self.skip();
-        };
-        let waiting = self.with_id.get(&id).cloned().unwrap_or_default();
-        let is_reused = self.uses.get(&id).is_some_and(|uses| *uses > 1);
-        let is_duplicate = *response == Response::Error(Error::DuplicateId { id });
-        let found = match is_reused {
-            // Which one it was nobody knows.
-            true if is_duplicate => waiting.len().checked_sub(1),
-            true if waiting.is_empty() => None,
-            true => {
-                let all = self.expected.answers.iter().enumerate();
-                let mut same = all.filter(|(_, answer)| answer.id == Some(id));
-                same.any(|(index, _)| self.fits(index, response))
-                    .then_some(0)
-            }
-            false => waiting.iter().position(|index| self.fits(*index, response)),
-        };
-        let found = found.unwrap_or_else(|| panic!("nobody asked for {id}: {response:?}"));
-        let index = waiting[found];
-        // Whoever has no id is answered before the next line is read.
-        assert!(is_reused || self.plain > index, "{id} is too early");
-        if let Some(waiting) = self.with_id.get_mut(&id) {
-            waiting.remove(found);
-        }
-    }
-
-    /// A request with this id is still to be answered, and it takes its time.
-    fn is_job(&self, id: u64) -> bool {
-        let waiting = self.with_id.get(&id).into_iter().flatten();
-        let is_reused = self.uses.get(&id).is_some_and(|uses| *uses > 1);
-        waiting.count() > 0 && (is_reused || self.expected.answers[self.with_id[&id][0]].is_job)
-    }
-
-    /// Every request has its answer.
-    fn complete(&self) {
-        let certain = self.expected.certain;
-        let count = self.expected.answers.len();
-        assert!(
-            self.plain >= certain.min(count),
-            "no answer to {}",
-            self.plain
-        );
-        let missing = self.with_id.values().flatten();
-        let missing = missing.filter(|index| **index < certain).count();
-        assert!(
-            self.expected.is_cut || missing == 0,
-            "{missing} answers are missing"
-        );
-    }
-}
-
 /// Listens to what comes after the greeting.
 struct Listener<'a> {
     expected: &'a Expected<'a>,
@@ -315,62 +212,4 @@ impl Listener<'_> {
             "{missing:?} was not told"
         );
     }
-}
-
-/// The notifications of all events that the client is to be told.
-fn wanted(connect: &Connect, events: &[Event]) -> Vec<Envelope> {
-    if !connect.subscribe_notifications {
-        return Vec::new();
-    }
-    let terms = Terms::of(connect);
-    let filter = connect
-        .extensions
-        .as_ref()
-        .and_then(|asked| asked.filter.as_ref());
-    let passes = |event: &Event, notification: &Notification| {
-        filter.is_none_or(|filter| {
-            let kind = notification
-                .kind()
-                .is_some_and(|kind| filter.kinds.contains(&kind));
-            let matches = |pattern: &String| {
-                let pattern = Pattern::new(pattern).expect("a good pattern");
-                event.container().is_none_or(|container| {
-                    pattern.matches(container.name().as_ref())
-                        || pattern.matches(&container.to_string())
-                })
-            };
-            (filter.kinds.is_empty() || kind)
-                && (filter.containers.is_empty() || filter.containers.iter().any(matches))
-        })
-    };
-    let tell = |(index, event): (usize, &Event)| {
-        let notification = notification(event, terms.details)?;
-        passes(event, &notification).then(|| Envelope {
-            id: None,
-            sequence: terms.sequence.then_some(index as u64 + 1),
-            message: notification.into(),
-        })
-    };
-    events.iter().enumerate().filter_map(tell).collect()
-}
-
-fn notification(event: &Event, details: bool) -> Option<Notification> {
-    Some(match event {
-        Event::Mounted(_) | Event::Unmounted(_) if !details => return None,
-        Event::Mounted(container) => Notification::Mounted(container.clone()),
-        Event::Unmounted(container) => Notification::Umounted(container.clone()),
-        Event::Started(container) => Notification::Started(container.clone()),
-        Event::Uninstalled(container) => Notification::Uninstall(container.clone()),
-        Event::Shutdown => Notification::Shutdown,
-        // All of them end in the same way.
-        Event::Exited(container, _) => {
-            let exit = Exit {
-                status: ExitStatus::Signalled { signal: 9 },
-                reason: details.then_some(ExitReason::OwnSignal),
-                requested_signal: None,
-            };
-            Notification::Exit(container.clone(), exit)
-        }
-        other => panic!("the supervisor does not tell {other:?}"),
-    })
 }
