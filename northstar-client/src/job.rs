@@ -177,7 +177,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`RequestError::Closed`]; [`RequestError::Package`] if the file cannot be opened.
+    /// [`RequestError::Closed`]; [`RequestError::Package`] if the file cannot be opened or is not a regular one.
     pub async fn begin_install_file(
         &self,
         repository: impl Into<RepositoryId>,

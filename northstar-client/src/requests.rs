@@ -1,12 +1,16 @@
 //! One method per request.
 
-use std::path::Path;
+use std::{io, path::Path};
 
 use northstar_api::{
     Container, ContainerResult, ContainerStatistics, Extension, InspectData, InspectResult, Name,
     RepositoryDetails, RepositoryId, Request, Response, Token, VerificationResult,
 };
-use tokio::{fs::File, io::AsyncRead};
+use rustix::fs::OFlags;
+use tokio::{
+    fs::{File, OpenOptions},
+    io::AsyncRead,
+};
 
 use crate::{
     Client, RequestError, StartOptions,
@@ -166,7 +170,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// See [`Client::install`]; [`RequestError::Package`] if the file cannot be opened.
+    /// See [`Client::install`]; [`RequestError::Package`] if the file cannot be opened or is not a regular one.
     pub async fn install_file(
         &self,
         repository: impl Into<RepositoryId>,
@@ -301,13 +305,24 @@ impl StartOptions {
     }
 }
 
-/// Opens a package and tells its size in bytes.
+/// Opens a package and tells its size in bytes. What is no regular file is refused here: once the request is on its way, a file
+/// that cannot be read costs the connection.
 pub(crate) async fn open(path: &Path) -> Result<(File, u64), RequestError> {
     let error = |source| RequestError::Package {
         path: path.to_owned(),
         source,
     };
-    let file = File::open(path).await.map_err(error)?;
-    let size = file.metadata().await.map_err(error)?.len();
-    Ok((file, size))
+    // Opening a pipe would wait for its writer; regular files do not care.
+    let nonblock = OFlags::NONBLOCK.bits().cast_signed();
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(nonblock);
+    let file = options.open(path).await.map_err(error)?;
+    let metadata = file.metadata().await.map_err(error)?;
+    if !metadata.is_file() {
+        return Err(error(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is no regular file",
+        )));
+    }
+    Ok((file, metadata.len()))
 }

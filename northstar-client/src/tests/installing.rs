@@ -196,3 +196,20 @@ async fn a_file_that_is_not_there() {
     assert!(matches!(error, RequestError::Package { path: p, .. } if p == path));
     list_works(&client, &mut peer).await;
 }
+
+/// The server is asked for nothing: a request whose bytes cannot be read would cost the connection.
+#[tokio::test]
+async fn what_is_no_regular_file_is_not_sent() {
+    let (client, mut peer) = connected(None).await;
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();
+    for path in [dir.path(), &pipe] {
+        let install = client.install_file("r", path, |_| {});
+        match time::timeout(DEADLINE, install).await.expect("stuck") {
+            Err(RequestError::Package { path: named, .. }) => assert_eq!(named, path),
+            other => panic!("{other:?}"),
+        }
+    }
+    list_works(&client, &mut peer).await;
+}
