@@ -66,7 +66,7 @@ impl Install {
     fn words(&self) -> (&[PathBuf], Option<RepositoryId>) {
         match (self.packages.as_slice(), &self.repository) {
             // The way of 0.9.2.
-            ([package, repository], None) if !is_stdin(repository) && !repository.exists() => {
+            ([package, repository], None) if !is_package(repository) => {
                 let repository = repository.to_string_lossy().into_owned();
                 (std::slice::from_ref(package), Some(repository))
             }
@@ -100,6 +100,11 @@ impl Install {
         }
         failures.end()
     }
+}
+
+/// Whether a word can be a package: a directory that is called like a repository is none.
+fn is_package(path: &Path) -> bool {
+    is_stdin(path) || path.exists() && !path.is_dir()
 }
 
 fn is_stdin(path: &Path) -> bool {

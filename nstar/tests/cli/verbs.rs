@@ -276,6 +276,17 @@ fn install_several_and_from_the_standard_input() {
     let text = "installed a:0.0.1 in default\ninstalled a:0.0.2 in default\n";
     assert_eq!(ok(&["install", &paths[0], &paths[1]], steps), text);
 
+    // A directory is no package.
+    std::fs::create_dir(dir.path().join("default")).unwrap();
+    let daemon = Daemon::new(vec![install("$C")]);
+    let output = daemon
+        .nstar(&["install", "a.npk", "default"])
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    let output = daemon.finish(output);
+    assert_eq!(stdout(&output), "installed a:0.0.1 in default\n");
+
     let steps = vec![install("$C")];
     let output = Daemon::new(steps).run_with_input(&["install", "-", "-r", "default"], b"package");
     assert_eq!(output.status.code(), Some(0), "{output:?}");
