@@ -222,25 +222,7 @@ fn devices_are_denied_unless_allowed() {
 #[test]
 fn a_fork_bomb_stays_below_the_limit() {
     for (name, hierarchy) in [("bomb-v1", v1()), ("bomb-hybrid", hybrid())] {
-        let top = top(&hierarchy, name);
-        let group = group(
-            &hierarchy,
-            &top,
-            &CgroupPlan {
-                pids: Some(20),
-                ..CgroupPlan::default()
-            },
-        );
-        let mut shell = Shell::new("bomb() { bomb | bomb & }; while :; do bomb; done");
-        group.add(shell.pid()).unwrap();
-        shell.go();
-        let events = file("pids", &top, "pids.events");
-        eventually("the limit was hit", || {
-            fs::read_to_string(&events).unwrap().trim() != "max 0"
-        });
-        let pids = group.statistics().unwrap().pids.unwrap();
-        assert!(pids.current <= 20, "{pids:?}");
-        end(group, top);
+        a_fork_bomb_is_limited(&hierarchy, name, |top| file("pids", top, "pids.events"));
     }
 }
 
@@ -280,22 +262,11 @@ fn running_out_of_memory_is_an_event() {
         hard_limit: Some(16 << 20),
         ..MemoryPlan::default()
     };
-    let group = group(
-        &hierarchy,
-        &top,
-        &CgroupPlan {
-            memory,
-            ..CgroupPlan::default()
-        },
-    );
+    let group = group(&hierarchy, &top, &with_memory(memory));
     let mut monitor = group.memory_monitor().unwrap().unwrap();
     assert_eq!(monitor.read().unwrap().unwrap().oom_kill, 0);
 
-    // tail keeps the one line, which is too long.
-    let status = run(
-        &group,
-        "head -c 64000000 /dev/zero | tail -c 64000000 >/dev/null",
-    );
+    let status = run(&group, EXHAUST);
     assert!(!status.success(), "{status:?}");
     let mut poll_fd = [PollFd::new(monitor.as_fd(), PollFlags::POLLIN)];
     assert_eq!(poll(&mut poll_fd, PollTimeout::from(5_000u16)).unwrap(), 1);
@@ -317,55 +288,6 @@ fn running_out_of_memory_is_an_event() {
 
 #[test]
 fn statistics_are_those_of_the_group() {
-    let hierarchy = hybrid();
-    let top = top(&hierarchy, "statistics");
-    let plan = CgroupPlan {
-        memory: MemoryPlan {
-            hard_limit: Some(64 << 20),
-            ..MemoryPlan::default()
-        },
-        cpu: CpuPlan {
-            quota: Some(5_000),
-            period: Some(50_000),
-            ..CpuPlan::default()
-        },
-        pids: Some(7),
-        ..CgroupPlan::default()
-    };
-    let group = group(&hierarchy, &top, &plan);
-    let mut shell = Shell::new("while :; do :; done");
-    group.add(shell.pid()).unwrap();
-    shell.go();
-    eventually("the quota throttles", || {
-        group
-            .statistics()
-            .unwrap()
-            .cpu
-            .unwrap()
-            .throttled_usec
-            .unwrap()
-            > 0
-    });
-    let statistics = group.statistics().unwrap();
-    let (cpu, memory, pids) = (
-        statistics.cpu.unwrap(),
-        statistics.memory.unwrap(),
-        statistics.pids.unwrap(),
-    );
-    assert!(
-        cpu.usage_usec > 0 && cpu.nr_throttled.unwrap() > 0 && cpu.nr_periods.unwrap() > 0,
-        "{cpu:?}"
-    );
-    assert_eq!(memory.max, Some(64 << 20));
-    assert!(
-        memory.anon.is_some() && memory.file.is_some() && memory.peak.unwrap() >= memory.current,
-        "{memory:?}"
-    );
-    assert_eq!((pids.current, pids.max), (1, Some(7)));
-    assert!(statistics.io.is_some());
-    assert_eq!(
-        group.processes().unwrap().into_iter().collect::<Vec<_>>(),
-        [shell.pid()]
-    );
-    end(group, top);
+    let memory = statistics_of_a_busy_shell(&hybrid());
+    assert!(memory.peak.unwrap() >= memory.current, "{memory:?}");
 }

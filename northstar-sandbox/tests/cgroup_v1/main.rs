@@ -25,7 +25,8 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use support::{Shell, end, eventually, group, left_over, run, top};
+use support::both::*;
+use support::*;
 
 /// Version 1 only, also on a hybrid.
 fn v1() -> Hierarchy {
@@ -63,18 +64,4 @@ fn content(controller: &str, top: &TopGroup, name: &str) -> String {
         .unwrap()
         .trim()
         .to_owned()
-}
-
-/// Any block device of this machine, for throttles.
-fn block_device() -> (u64, u64) {
-    let name = fs::read_dir("/sys/block")
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .path()
-        .join("dev");
-    let content = fs::read_to_string(name).unwrap();
-    let (major, minor) = content.trim().split_once(':').unwrap();
-    (major.parse().unwrap(), minor.parse().unwrap())
 }

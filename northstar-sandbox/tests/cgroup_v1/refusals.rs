@@ -6,17 +6,9 @@ use super::*;
 fn limits_the_kernel_refuses_leave_nothing_behind() {
     let hierarchy = hybrid();
     let top = top(&hierarchy, "refused");
-    let memory = |memory| CgroupPlan {
-        memory,
-        ..CgroupPlan::default()
-    };
-    let cpu = |cpu| CgroupPlan {
-        cpu,
-        ..CgroupPlan::default()
-    };
     let cases = [
         (
-            memory(MemoryPlan {
+            with_memory(MemoryPlan {
                 swappiness: Some(1_000),
                 ..Default::default()
             }),
@@ -24,7 +16,7 @@ fn limits_the_kernel_refuses_leave_nothing_behind() {
             "1000",
         ),
         (
-            memory(MemoryPlan {
+            with_memory(MemoryPlan {
                 kernel_limit: Some(4_096),
                 ..Default::default()
             }),
@@ -32,7 +24,7 @@ fn limits_the_kernel_refuses_leave_nothing_behind() {
             "4096",
         ),
         (
-            memory(MemoryPlan {
+            with_memory(MemoryPlan {
                 oom_group: Some(true),
                 ..Default::default()
             }),
@@ -40,7 +32,7 @@ fn limits_the_kernel_refuses_leave_nothing_behind() {
             "1",
         ),
         (
-            memory(MemoryPlan {
+            with_memory(MemoryPlan {
                 hard_limit: Some(1 << 24),
                 swap_limit: Some(1 << 23),
                 ..Default::default()
@@ -49,7 +41,7 @@ fn limits_the_kernel_refuses_leave_nothing_behind() {
             "8388608",
         ),
         (
-            cpu(CpuPlan {
+            with_cpu(CpuPlan {
                 cpus: Some("4000".to_owned()),
                 ..Default::default()
             }),
@@ -57,7 +49,7 @@ fn limits_the_kernel_refuses_leave_nothing_behind() {
             "4000",
         ),
         (
-            cpu(CpuPlan {
+            with_cpu(CpuPlan {
                 shares: Some(1),
                 ..Default::default()
             }),
@@ -65,7 +57,7 @@ fn limits_the_kernel_refuses_leave_nothing_behind() {
             "1",
         ),
         (
-            cpu(CpuPlan {
+            with_cpu(CpuPlan {
                 period: Some(1),
                 ..Default::default()
             }),
@@ -111,22 +103,8 @@ fn limits_the_kernel_refuses_leave_nothing_behind() {
         ),
     ]);
     for (plan, name, expected) in cases {
-        match create(&hierarchy, &top.path().join("container"), &plan) {
-            Err(
-                CgroupError::Write { file, value, .. }
-                | CgroupError::Missing { file, value }
-                | CgroupError::Mismatch { file, value, .. },
-            ) => {
-                assert_eq!(file.file_name().unwrap(), name);
-                assert_eq!(value, expected);
-            }
-            other => panic!("{name}: {other:?}"),
-        }
-        assert_eq!(
-            left_over(&format!("{}/container", top.path().display())),
-            Vec::<PathBuf>::new(),
-            "{name}"
-        );
+        let (found, value) = refused(&hierarchy, &top, &plan);
+        assert_eq!((found.as_str(), value.as_str()), (name, expected));
     }
     top.remove().unwrap();
 }

@@ -81,10 +81,8 @@ fn vm_weight_of_block_devices_is_applied() {
     // Which policies there are depends on the kernel; with none it is refused.
     match result {
         Ok(group) => {
-            let shown = ["io.bfq.weight", "io.weight"].map(|name| {
-                fs::read_to_string(root().join(top.path()).join("container").join(name))
-                    .unwrap_or_default()
-            });
+            let shown = ["io.bfq.weight", "io.weight"]
+                .map(|name| fs::read_to_string(file(&top, name)).unwrap_or_default());
             let shown = shown.join("\n");
             assert!(
                 shown
@@ -126,22 +124,12 @@ fn vm_running_out_of_memory_is_an_event() {
         swap_limit: Some(16 << 20),
         ..MemoryPlan::default()
     };
-    let group = group(
-        &hierarchy,
-        &top,
-        &CgroupPlan {
-            memory,
-            ..CgroupPlan::default()
-        },
-    );
+    let group = group(&hierarchy, &top, &with_memory(memory));
     let mut monitor = group.memory_monitor().unwrap().unwrap();
     let before = monitor.read().unwrap().unwrap();
     assert_eq!(before.oom_kill, 0, "{before:?}");
 
-    let status = run(
-        &group,
-        "head -c 64000000 /dev/zero | tail -c 64000000 >/dev/null",
-    );
+    let status = run(&group, EXHAUST);
     assert!(!status.success(), "{status:?}");
     let mut poll_fd = [PollFd::new(monitor.as_fd(), PollFlags::POLLIN)];
     assert_eq!(poll(&mut poll_fd, PollTimeout::from(10_000u16)).unwrap(), 1);
@@ -167,21 +155,11 @@ fn vm_out_of_memory_kills_the_group_as_a_whole() {
         oom_group: Some(true),
         ..MemoryPlan::default()
     };
-    let group = group(
-        &hierarchy,
-        &top,
-        &CgroupPlan {
-            memory,
-            ..CgroupPlan::default()
-        },
-    );
+    let group = group(&hierarchy, &top, &with_memory(memory));
     let mut innocent = Shell::new("sleep 1000");
     group.add(innocent.pid()).unwrap();
     innocent.go();
-    run(
-        &group,
-        "head -c 64000000 /dev/zero | tail -c 64000000 >/dev/null",
-    );
+    run(&group, EXHAUST);
     let status = innocent.wait();
     assert_eq!(
         std::os::unix::process::ExitStatusExt::signal(&status),
@@ -192,74 +170,11 @@ fn vm_out_of_memory_kills_the_group_as_a_whole() {
 
 #[test]
 fn vm_statistics_are_those_of_the_group() {
-    let hierarchy = v2();
-    let top = top(&hierarchy, "statistics");
-    let plan = CgroupPlan {
-        memory: MemoryPlan {
-            hard_limit: Some(64 << 20),
-            ..MemoryPlan::default()
-        },
-        cpu: CpuPlan {
-            quota: Some(5_000),
-            period: Some(50_000),
-            ..CpuPlan::default()
-        },
-        pids: Some(7),
-        ..CgroupPlan::default()
-    };
-    let group = group(&hierarchy, &top, &plan);
-    let mut shell = Shell::new("while :; do :; done");
-    group.add(shell.pid()).unwrap();
-    shell.go();
-    eventually("the quota throttles", || {
-        group
-            .statistics()
-            .unwrap()
-            .cpu
-            .unwrap()
-            .throttled_usec
-            .unwrap()
-            > 0
-    });
-    let statistics = group.statistics().unwrap();
-    let (cpu, memory, pids) = (
-        statistics.cpu.unwrap(),
-        statistics.memory.unwrap(),
-        statistics.pids.unwrap(),
-    );
-    assert!(
-        cpu.usage_usec > 0 && cpu.nr_throttled.unwrap() > 0 && cpu.nr_periods.unwrap() > 0,
-        "{cpu:?}"
-    );
-    assert_eq!(memory.max, Some(64 << 20));
-    assert!(
-        memory.anon.is_some() && memory.file.is_some() && memory.kernel.is_some(),
-        "{memory:?}"
-    );
-    assert_eq!((pids.current, pids.max), (1, Some(7)));
-    assert!(statistics.io.is_some());
-    end(group, top);
+    let memory = statistics_of_a_busy_shell(&v2());
+    assert!(memory.kernel.is_some(), "{memory:?}");
 }
 
 #[test]
 fn vm_a_fork_bomb_stays_below_the_limit() {
-    let hierarchy = v2();
-    let top = top(&hierarchy, "bomb");
-    let group = group(
-        &hierarchy,
-        &top,
-        &CgroupPlan {
-            pids: Some(20),
-            ..CgroupPlan::default()
-        },
-    );
-    let mut shell = Shell::new("bomb() { bomb | bomb & }; while :; do bomb; done");
-    group.add(shell.pid()).unwrap();
-    shell.go();
-    eventually("the limit was hit", || {
-        content(&top, "pids.events") != "max 0"
-    });
-    let pids = group.statistics().unwrap().pids.unwrap();
-    assert!(pids.current <= 20, "{pids:?}");
-    end(group, top);
+    a_fork_bomb_is_limited(&v2(), "bomb", |top| file(top, "pids.events"));
 }

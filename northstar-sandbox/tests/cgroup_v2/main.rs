@@ -20,7 +20,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use support::{Shell, end, eventually, group, left_over, run, top};
+use support::both::*;
+use support::*;
 
 /// The hierarchy of a machine with all controllers on version 2.
 fn v2() -> Hierarchy {
@@ -47,23 +48,14 @@ fn root() -> PathBuf {
     PathBuf::from(mount.split(' ').nth(4).unwrap())
 }
 
+/// A file of a test's group.
+fn file(top: &TopGroup, name: &str) -> PathBuf {
+    root().join(top.path()).join("container").join(name)
+}
+
 fn content(top: &TopGroup, name: &str) -> String {
-    fs::read_to_string(root().join(top.path()).join("container").join(name))
+    fs::read_to_string(file(top, name))
         .unwrap()
         .trim()
         .to_owned()
-}
-
-/// Any block device of this machine, for throttles.
-fn block_device() -> (u64, u64) {
-    let name = fs::read_dir("/sys/block")
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .path()
-        .join("dev");
-    let content = fs::read_to_string(name).unwrap();
-    let (major, minor) = content.trim().split_once(':').unwrap();
-    (major.parse().unwrap(), minor.parse().unwrap())
 }

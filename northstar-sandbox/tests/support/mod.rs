@@ -1,6 +1,8 @@
 //! What the tests of control groups share.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+pub mod both;
+
 use northstar_sandbox::cgroup::{
     Cgroup, CgroupPlan, Hierarchy, REMOVAL_DEADLINE, TopGroup, create,
 };
