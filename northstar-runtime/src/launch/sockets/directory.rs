@@ -92,7 +92,6 @@ pub(super) fn directory(parent: BorrowedFd<'_>, name: &str) -> io::Result<OwnedF
     Ok(openat(parent, name, flags, Mode::empty())?)
 }
 
-/// Removes a name, if it is there.
 /// A mount of its own of a directory, to bind sockets by: who has CAP_NET_ADMIN and a socket gets at the mount that it was
 /// bound by (SIOCUNIXFILE).
 pub(super) fn place(directory: BorrowedFd<'_>) -> io::Result<OwnedFd> {
@@ -113,6 +112,7 @@ pub(super) fn close(place: BorrowedFd<'_>) -> io::Result<()> {
     Ok(set_attributes(place, Scope::Mount, attributes)?)
 }
 
+/// Removes a name, if it is there.
 pub(super) fn remove(directory: BorrowedFd<'_>, name: &str) -> io::Result<()> {
     match unlinkat(directory, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
