@@ -92,7 +92,7 @@ pub struct Manifest {
     /// Network namespace; a private, empty one if omitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
-    /// Allowed system calls; all of them if omitted.
+    /// Allowed system calls; if omitted all but those that no container may make.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seccomp: Option<Seccomp>,
     /// The exact capabilities of the payload.
