@@ -31,7 +31,10 @@ const LOOK: Duration = Duration::from_secs(60);
 pub struct Agent {
     pub broker: Broker,
     pub incoming: mpsc::Receiver<Incoming>,
-    pub daemon: Reconnecting,
+    /// What happens. It is read only as long as there is room for it.
+    pub events: Reconnecting,
+    /// For requests. While events wait for a broker, nothing happens on the other one.
+    pub requests: Reconnecting,
     /// Where packages are.
     pub packages: PathBuf,
     /// Where to remember the last event that the broker has.
@@ -95,7 +98,8 @@ impl Agent {
             let due = due.unwrap_or(looked + LOOK).min(looked + LOOK);
             tokio::select! {
                 Some(incoming) = self.incoming.recv() => self.hear(incoming)?,
-                Some(happening) = self.daemon.next(), if self.state.outbox.has_room() => {
+                Some(happening) = self.requests.next() => self.connection(happening),
+                Some(happening) = self.events.next(), if self.state.outbox.has_room() => {
                     self.follow(happening);
                 }
                 // Without a daemon there is nothing to look at; with the next connection it is looked at anyway.
@@ -146,7 +150,6 @@ impl Agent {
     }
 
     fn follow(&mut self, happening: Happening) {
-        let state = &mut self.state;
         match happening {
             Happening::Event(event) => {
                 self.ended(&event.notification);
@@ -156,18 +159,30 @@ impl Agent {
                 eprintln!("{gap}");
                 self.event("gap", &gap.to_string());
             }
-            Happening::Connected(_) => state.connected = true,
+            // The other connection tells whether there is a daemon.
+            _ => return,
+        }
+        self.state.dirty = true;
+    }
+
+    /// Whether the daemon can be asked for something.
+    fn connection(&mut self, happening: Happening) {
+        let state = &mut self.state;
+        match happening {
+            Happening::Connected(_) => {
+                state.connected = true;
+                state.dirty = true;
+            }
             Happening::Disconnected(reason) => {
                 eprintln!("no daemon: {reason}");
                 state.connected = false;
             }
             Happening::Unreachable { error, .. } => {
-                state.connected = false;
                 eprintln!("no daemon: {error}");
+                state.connected = false;
             }
             other => eprintln!("{other:?}"),
         }
-        self.state.dirty = true;
     }
 
     /// A container that should run and has ended is started again, but not at once.
@@ -185,7 +200,7 @@ impl Agent {
 
     /// Puts an event into the outbox, with its number in this run of the daemon.
     fn event(&mut self, kind: &str, what: &impl serde::Serialize) {
-        let position = self.daemon.position().cloned();
+        let position = self.events.position().cloned();
         let instance = position.as_ref().map(|position| &position.instance);
         let sequence = position.as_ref().map(|position| position.sequence);
         let event = json!({"instance": instance, "sequence": sequence, kind: what});
@@ -234,12 +249,13 @@ mod tests {
         let path = |name: &str| directory.path().join(name);
         let url = "mqtt://127.0.0.1:1".parse().unwrap();
         let (broker, incoming) = Broker::new(&url, "a", None).unwrap();
-        let daemon = Endpoint::Unix(path("none"));
-        let options = Options::extended().with_notifications(1);
+        let none = || Endpoint::Unix(path("none"));
+        let reconnecting = |options| Reconnecting::new(none(), options, Backoff::default());
         let agent = Agent {
             broker,
             incoming,
-            daemon: Reconnecting::new(daemon, options, Backoff::default()),
+            events: reconnecting(Options::extended().with_notifications(1)),
+            requests: reconnecting(Options::extended()),
             packages: path("packages"),
             position: path("position"),
             state: Progress::new(Backoff::default(), Duration::ZERO),

@@ -76,7 +76,7 @@ fn id(text: &str) -> Result<String, &'static str> {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let mut options = Options::extended().with_notifications(NOTIFICATIONS);
+    let mut options = Options::extended();
     if let (Some(ca), Some(cert), Some(key)) = (arguments.ca, arguments.cert, arguments.key) {
         options.tls = Some(Tls {
             ca,
@@ -85,6 +85,8 @@ async fn main() -> Result<()> {
             server_name: None,
         });
     }
+    let requests = options.clone();
+    options = options.with_notifications(NOTIFICATIONS);
     if let Some(position) = position::load(&arguments.position)? {
         options = options.resume(position);
     }
@@ -97,7 +99,8 @@ async fn main() -> Result<()> {
     let agent = agent::Agent {
         broker,
         incoming,
-        daemon: Reconnecting::new(arguments.daemon, options, Backoff::default()),
+        events: Reconnecting::new(arguments.daemon.clone(), options, Backoff::default()),
+        requests: Reconnecting::new(arguments.daemon, requests, Backoff::default()),
         packages: arguments.packages,
         position: arguments.position,
         state: agent::Progress::new(Backoff::default(), Duration::from_secs(arguments.grace)),

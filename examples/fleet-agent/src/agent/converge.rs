@@ -26,7 +26,7 @@ impl Agent {
     pub(super) async fn converge(&mut self) {
         self.state.looked = Instant::now();
         // Without one the next connection is told of. Nobody would be heard while it is waited for here.
-        let Some(client) = self.daemon.handle().current() else {
+        let Some(client) = self.requests.handle().current() else {
             return;
         };
         let client = client.with_timeout(Some(PATIENCE));

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs};
 
-use northstar_tests::{Daemon, Package, Site};
+use northstar_tests::{Daemon, Package, Site, eventually};
 use serde_json::{Value, json};
 
 use crate::{LARGEST, agent, agent_with, mosquitto::Broker, observer::Observer, packed};
@@ -213,5 +213,34 @@ fn a_container_that_ignores_sigterm_does_not_hold_up_its_update() {
     observer.expect("events", exit("app:0.0.1", 9));
     observer.expect_event(&json!({"started": "app:0.0.2"}));
     observer.expect_event(&json!({"uninstall": "app:0.0.1"}));
+    daemon.stop();
+}
+
+/// Events that the broker has to get wait; the machine does not.
+#[test]
+fn a_daemon_that_comes_back_is_served_while_events_wait_for_the_broker() {
+    let site = Site::new();
+    site.pack(&Package::app("noise", &["exit", "0"]));
+    let packages = tempfile::tempdir().unwrap();
+    let app = packed(&site, packages.path(), "app", "0.0.1", &["wait"]);
+    let daemon = site.start();
+    let mut broker = Broker::start();
+    let mut observer = Observer::new(&broker);
+    let _running = agent(&site, &daemon, &broker, packages.path());
+    observer.desire(1, json!([app("running")]));
+    observer.expect_event(&json!({"started": "app:0.0.1"}));
+    broker.stop();
+    // More than the agent keeps, in all places: two with each start.
+    let mut console = daemon.console();
+    for _ in 0..400 {
+        console.start_ok("noise:0.0.1");
+        console.expect_exit("noise:0.0.1");
+    }
+    daemon.stop();
+    let daemon = site.start();
+    eventually("the container", || runs(&daemon, "app:0.0.1").then_some(()));
+    // What the first daemon can tell no more is missing, and that is told.
+    broker.run();
+    observer.expect("events", |event| event.get("gap").is_some());
     daemon.stop();
 }
