@@ -240,7 +240,8 @@ impl Client {
         self.ended().await
     }
 
-    /// Sends any request but an install, and returns the response as it came.
+    /// Sends any request but an install, and returns the response as it came. An install has no package here and ends the
+    /// connection.
     ///
     /// # Errors
     ///
@@ -292,6 +293,11 @@ impl Client {
             Request::Cancel { .. } => &shared.urgent,
             _ => &shared.jobs,
         };
+        // Without its package the server would take whatever follows for that.
+        let body = body.or_else(|| match request {
+            Request::Install { size, .. } => Some(Body::new(tokio::io::empty(), size, |_| {})),
+            _ => None,
+        });
         let job = connection::Job {
             request,
             id,

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use northstar_api::Error;
+use northstar_api::{Error, Request};
 use tokio::time;
 
 use super::peer::{DEADLINE, Peer, connected};
@@ -195,6 +195,25 @@ async fn a_file_that_is_not_there() {
     let error = client.install_file("r", path, |_| {}).await.unwrap_err();
     assert!(matches!(error, RequestError::Package { path: p, .. } if p == path));
     list_works(&client, &mut peer).await;
+}
+
+/// What follows would be taken for the package.
+#[tokio::test]
+async fn an_install_without_a_package_ends_the_connection() {
+    let (client, mut peer) = connected(None).await;
+    let request = Request::Install {
+        repository: "r".to_owned(),
+        size: 5,
+    };
+    let answer = time::timeout(DEADLINE, client.request(request)).await;
+    match answer.expect("stuck") {
+        Err(RequestError::Closed(reason)) => {
+            assert!(matches!(*reason, Disconnected::BodyTooShort { missing: 5 }));
+        }
+        other => panic!("{other:?}"),
+    }
+    peer.line().await;
+    assert_eq!(peer.drain().await, 0);
 }
 
 /// The server is asked for nothing: a request whose bytes cannot be read would cost the connection.
