@@ -59,20 +59,25 @@ pub fn draw(frame: &mut Frame, model: &Model, surroundings: &Surroundings) {
         Constraint::Length(1),
     ])
     .areas(area);
-    let running = model
-        .rows()
-        .iter()
-        .filter(|row| row.state == State::Running)
-        .count();
-    let text = format!(
-        "nstar top - {}: {} containers, {running} running",
-        surroundings.title,
-        model.rows().len()
-    );
-    frame.render_widget(Line::raw(text).style(strong()), title);
+    frame.render_widget(headline(model, surroundings.title), title);
+    let mut state = TableState::new().with_selected(model.selected());
+    frame.render_stateful_widget(table(model, area.width), rows, &mut state);
+    frame.render_widget(bottom_line(surroundings.message), last);
+}
 
+fn headline(model: &Model, title: &str) -> Line<'static> {
+    let rows = model.rows();
+    let running = rows.iter().filter(|row| row.state == State::Running);
+    let running = running.count();
+    let count = rows.len();
+    let text = format!("nstar top - {title}: {count} containers, {running} running");
+    Line::raw(text).style(strong())
+}
+
+/// The rows, with as many columns as fit into `width`.
+fn table(model: &Model, width: u16) -> Table<'static> {
     let columns: Vec<usize> = (0..COLUMNS.len())
-        .filter(|at| is_shown(*at, area.width))
+        .filter(|at| is_shown(*at, width))
         .collect();
     let header = columns
         .iter()
@@ -90,23 +95,20 @@ pub fn draw(frame: &mut Frame, model: &Model, surroundings: &Surroundings) {
         .iter()
         .filter_map(|at| COLUMNS.get(*at))
         .map(|(_, _, width)| *width);
-    let table = Table::new(lines, widths)
+    Table::new(lines, widths)
         .header(TableRow::new(header.collect::<Vec<_>>()).style(reversed()))
-        .row_highlight_style(reversed());
-    let mut state = TableState::new().with_selected(model.selected());
-    frame.render_stateful_widget(table, rows, &mut state);
+        .row_highlight_style(reversed())
+}
 
-    let keys = match output::has_utf8() {
-        true => KEYS.to_owned(),
-        false => KEYS.replace(ARROWS.0, ARROWS.1),
-    };
-    let text = surroundings.message.unwrap_or(&keys);
-    let style = if surroundings.message.is_some() {
-        strong()
-    } else {
-        Style::new()
-    };
-    frame.render_widget(Line::raw(text).style(style), last);
+/// What is to be said, or else the keys.
+fn bottom_line(message: Option<&str>) -> Line<'_> {
+    match message {
+        Some(message) => Line::raw(message).style(strong()),
+        None => Line::raw(match output::has_utf8() {
+            true => KEYS.to_owned(),
+            false => KEYS.replace(ARROWS.0, ARROWS.1),
+        }),
+    }
 }
 
 fn is_shown(column: usize, width: u16) -> bool {
