@@ -33,16 +33,8 @@ pub(super) fn make(
         if options.root.is_some() || !options.extra.is_empty() {
             return Err(PackError::ImageAndTree);
         }
-        let size = path.metadata().map_or(0, |metadata| metadata.len());
-        let counter = Counter::new(options.progress, Stage::Image, size);
         let file = tempfile::tempfile_in(scratch).map_err(failed)?;
-        let size = foreign::copy(path, &file, &counter)?;
-        counter.finish();
-        return Ok(Squashfs {
-            file,
-            size,
-            content: None,
-        });
+        return copy(options, path, file);
     }
     let block_size = BlockSize::new(options.block_size)?;
     let tree = tree(options, warnings)?;
@@ -76,6 +68,19 @@ pub(super) fn make(
         file,
         size,
         content: Some((tree, attributes)),
+    })
+}
+
+/// Copies an image that was made elsewhere.
+fn copy(options: &PackOptions<'_>, path: &Path, file: File) -> Result<Squashfs, PackError> {
+    let size = path.metadata().map_or(0, |metadata| metadata.len());
+    let counter = Counter::new(options.progress, Stage::Image, size);
+    let size = foreign::copy(path, &file, &counter)?;
+    counter.finish();
+    Ok(Squashfs {
+        file,
+        size,
+        content: None,
     })
 }
 
