@@ -57,7 +57,7 @@ pub use turns::Asker;
 use crate::{
     config::Config,
     launch::Context,
-    repository::Repository,
+    repository::{InstalledPackage, Repository},
     storage::{Integrity, Kernel},
 };
 use autostart::Agenda;
@@ -186,13 +186,7 @@ impl Supervisor {
             events,
         };
         let agenda = Agenda::of(&packages, config);
-        let mut machine = Machine::new(works);
-        for package in packages {
-            let facts = machine.workshop.facts(&package);
-            machine
-                .registry
-                .insert(package.container.clone(), Entry::new(package, facts));
-        }
+        let machine = machine(works, packages);
         // It is over with the last start; what it waits for is always answered.
         tokio::spawn(agenda.run(handle, stop));
         let inbox = Inbox {
@@ -205,6 +199,18 @@ impl Supervisor {
             .run(inbox)
             .await
     }
+}
+
+/// The machine that knows these packages.
+fn machine(works: Works, packages: Vec<Arc<InstalledPackage>>) -> Machine<Works> {
+    let mut machine = Machine::new(works);
+    for package in packages {
+        let facts = machine.workshop.facts(&package);
+        machine
+            .registry
+            .insert(package.container.clone(), Entry::new(package, facts));
+    }
+    machine
 }
 
 /// Each `mount` will say so; the operator may want to know before.
