@@ -69,6 +69,9 @@ pub enum ReceiveError {
         /// How many came.
         received: usize,
     },
+    /// The descriptors of the message could not arrive.
+    #[error("no room for the descriptors of a message, see RLIMIT_NOFILE")]
+    DescriptorsLost,
     /// Init tells of more signals that failed than were sent.
     #[error("a signal failed that was not sent")]
     UnaskedFailure,
@@ -92,12 +95,16 @@ pub(crate) fn send<T: Serialize>(
     })
 }
 
+/// The descriptors of a message; `None` if this process could not take all of them, see
+/// [`seqpacket::Message::descriptors`].
+pub(crate) type Descriptors = Option<Vec<OwnedFd>>;
+
 /// Receives one message with its descriptors; `None` when there is none and the call must not
 /// wait.
 pub(crate) fn receive<T: DeserializeOwned>(
     socket: BorrowedFd<'_>,
     wait: Wait,
-) -> Result<Option<(T, Vec<OwnedFd>)>, ReceiveError> {
+) -> Result<Option<(T, Descriptors)>, ReceiveError> {
     let message = match seqpacket::receive(socket, MAX_FRAME, wait) {
         Ok(Some(message)) => message,
         Ok(None) => return Err(ReceiveError::Closed),
@@ -115,14 +122,15 @@ pub(crate) fn receive<T: DeserializeOwned>(
     }
 }
 
-/// Checks that a message that carries `expected` descriptors came with as many.
+/// The descriptors of a message that carries `expected` of them.
 pub(crate) fn expect_descriptors(
-    descriptors: &[OwnedFd],
+    descriptors: Descriptors,
     expected: usize,
-) -> Result<(), ReceiveError> {
+) -> Result<Vec<OwnedFd>, ReceiveError> {
+    let descriptors = descriptors.ok_or(ReceiveError::DescriptorsLost)?;
     let received = descriptors.len();
     if received == expected {
-        Ok(())
+        Ok(descriptors)
     } else {
         Err(ReceiveError::Descriptors { expected, received })
     }
@@ -183,7 +191,7 @@ mod tests {
         let (received, descriptors) = receive::<FromInit>(b.as_fd(), Wait::Never)
             .unwrap()
             .unwrap();
-        assert_eq!((received, descriptors.len()), (message, 0));
+        assert_eq!((received, descriptors.unwrap().len()), (message, 0));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Messages with descriptors over a pair of connected SOCK_SEQPACKET sockets, unix(7).
 //!
 //! One send is one receive: a message is never split, joined or cut. What does not fit is an
-//! error, never a shorter message; descriptors arrive close-on-exec or not at all.
+//! error, never a shorter message; descriptors arrive close-on-exec, and all of them or none.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -35,8 +35,10 @@ pub enum Wait {
 pub struct Message {
     /// The bytes, never empty.
     pub bytes: Vec<u8>,
-    /// The descriptors, close-on-exec, in the order sent.
-    pub descriptors: Vec<OwnedFd>,
+    /// The descriptors, close-on-exec, in the order sent. `None` if some of them could not arrive (MSG_CTRUNC,
+    /// recvmsg(2)), because this process may have no more (RLIMIT_NOFILE) or a security module forbids it; those that
+    /// did are closed then.
+    pub descriptors: Option<Vec<OwnedFd>>,
 }
 
 /// Creates two connected, close-on-exec sockets.
@@ -98,8 +100,8 @@ pub fn send(
 /// Receives one message of at most `limit` bytes; `None` when the other end is closed.
 ///
 /// # Errors
-/// EAGAIN when there is none and the call must not wait, EMSGSIZE when bytes or descriptors were
-/// cut off (what came of it is closed), or the errno of recvmsg(2).
+/// EAGAIN when there is none and the call must not wait, EMSGSIZE when bytes were cut off (what
+/// came of it is closed), or the errno of recvmsg(2).
 pub fn receive(socket: BorrowedFd<'_>, limit: usize, wait: Wait) -> Result<Option<Message>> {
     let mut bytes = vec![0; limit];
     let mut space = [MaybeUninit::uninit(); CONTROL_SPACE];
@@ -123,18 +125,19 @@ pub fn receive(socket: BorrowedFd<'_>, limit: usize, wait: Wait) -> Result<Optio
             descriptors.extend(rights);
         }
     }
-    if received
-        .flags
-        .intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC)
-    {
-        let what = format!("truncated, limit {limit}, {:?}", received.flags);
+    if received.flags.contains(ReturnFlags::TRUNC) {
+        let what = format!("truncated, limit {limit}");
         return Err(Error::from_errno("recvmsg", what, libc::EMSGSIZE));
     }
     if received.bytes == 0 {
         return Ok(None);
     }
     bytes.truncate(received.bytes);
-    Ok(Some(Message { bytes, descriptors }))
+    let is_complete = !received.flags.contains(ReturnFlags::CTRUNC);
+    Ok(Some(Message {
+        bytes,
+        descriptors: is_complete.then_some(descriptors),
+    }))
 }
 
 #[cfg(test)]
@@ -158,7 +161,8 @@ mod tests {
         send(a.as_fd(), b"two", &[], Wait::Never).unwrap();
         let one = receive(b.as_fd(), 16, Wait::Never).unwrap().unwrap();
         assert_eq!(one.bytes, b"one");
-        let links = one.descriptors.iter().map(|fd| {
+        let descriptors = one.descriptors.unwrap();
+        let links = descriptors.iter().map(|fd| {
             use std::os::fd::AsRawFd;
             let flags = rustix::io::fcntl_getfd(fd).unwrap();
             assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
@@ -171,7 +175,7 @@ mod tests {
         );
         let two = receive(b.as_fd(), 16, Wait::Never).unwrap().unwrap();
         assert_eq!(
-            (two.bytes.as_slice(), two.descriptors.len()),
+            (two.bytes.as_slice(), two.descriptors.unwrap().len()),
             (&b"two"[..], 0)
         );
         let error = receive(b.as_fd(), 16, Wait::Never).unwrap_err();
@@ -208,7 +212,7 @@ mod tests {
         assert_eq!(error.errno(), libc::EMSGSIZE);
         send(a.as_fd(), b"x", &many[1..], Wait::Never).unwrap();
         let message = receive(b.as_fd(), 1, Wait::Never).unwrap().unwrap();
-        assert_eq!(message.descriptors.len(), MAX_DESCRIPTORS);
+        assert_eq!(message.descriptors.unwrap().len(), MAX_DESCRIPTORS);
     }
 
     #[test]

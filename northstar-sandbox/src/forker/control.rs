@@ -110,7 +110,7 @@ impl Control {
         let Some((message, descriptors)) = ipc::receive(self.as_fd(), Wait::Never)? else {
             return Ok(None);
         };
-        ipc::expect_descriptors(&descriptors, 0)?;
+        ipc::expect_descriptors(descriptors, 0)?;
         Ok(Some(match message {
             FromInit::Armed => InitEvent::Armed,
             FromInit::Running { pid } => InitEvent::Running { pid },

@@ -13,7 +13,7 @@ use super::control::Control;
 use crate::ipc::{self, ReceiveError, SendError};
 use crate::message::{ExitStatus, FromForker, ToForker};
 use crate::plan::{ArmPlan, DescriptorIndex, MountKind, NetworkPlan};
-use crate::step::StepError;
+use crate::step::{Step, StepError};
 
 /// How long a new forker may take to say that it is ready. Nobody waits for the daemon's answers yet, one that has died is noticed
 /// at once, and a machine that starts everything at the same time may keep it waiting for seconds.
@@ -55,7 +55,8 @@ pub enum ForkerEvent {
         /// Descriptor of init: kills it, and becomes readable when it ended.
         pidfd: OwnedFd,
     },
-    /// Init could not be created.
+    /// Init could not be created, or this process has no descriptor left for it: it ends then when
+    /// its [`Control`] is dropped.
     CreateFailed {
         /// The id given to [`Forker::create`].
         id: u64,
@@ -160,11 +161,21 @@ impl Forker {
     /// # Errors
     /// [`ReceiveError::Closed`] when the forker is gone, and with it every container.
     pub fn receive(&self) -> Result<Option<ForkerEvent>, ReceiveError> {
-        let Some((message, mut descriptors)) = ipc::receive(self.as_fd(), Wait::Never)? else {
+        let Some((message, descriptors)) = ipc::receive(self.as_fd(), Wait::Never)? else {
             return Ok(None);
         };
         let expected = usize::from(matches!(message, FromForker::Created { .. }));
-        ipc::expect_descriptors(&descriptors, expected)?;
+        let mut descriptors = match (ipc::expect_descriptors(descriptors, expected), &message) {
+            // One init that this process has no descriptor left for is no reason to give up all containers. It ends by
+            // itself when its control is dropped.
+            (Err(ReceiveError::DescriptorsLost), FromForker::Created { id, .. }) => {
+                return Ok(Some(ForkerEvent::CreateFailed {
+                    id: *id,
+                    error: StepError::new(Step::Clone, NO_DESCRIPTOR, "descriptor of init"),
+                }));
+            }
+            (descriptors, _) => descriptors?,
+        };
         Ok(Some(match (message, descriptors.pop()) {
             (FromForker::Created { id, pid }, Some(pidfd)) => {
                 ForkerEvent::Created { id, pid, pidfd }
@@ -217,6 +228,7 @@ impl Drop for Forker {
     }
 }
 
+const NO_DESCRIPTOR: i32 = rustix::io::Errno::MFILE.raw_os_error();
 const SIGKILL: i32 = rustix::process::Signal::KILL.as_raw();
 
 fn named(plan: &ArmPlan) -> impl Iterator<Item = DescriptorIndex> {

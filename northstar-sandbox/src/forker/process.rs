@@ -191,6 +191,7 @@ impl Forking {
             Err(
                 ReceiveError::Malformed(_)
                 | ReceiveError::Descriptors { .. }
+                | ReceiveError::DescriptorsLost
                 | ReceiveError::UnaskedFailure,
             ) => Ok(()),
             Err(ReceiveError::System(error)) if error.errno() == MESSAGE_TOO_LONG => Ok(()),
@@ -204,8 +205,10 @@ impl Forking {
         id: u64,
         count: usize,
         cgroup: bool,
-        received: Vec<OwnedFd>,
+        received: ipc::Descriptors,
     ) -> Result<(i32, OwnedFd), StepError> {
+        let lost = || StepError::new(Step::Clone, NO_DESCRIPTOR, "descriptors of the plan");
+        let received = received.ok_or_else(lost)?;
         if id == DAEMON || self.inits.contains_key(&id) {
             return Err(StepError::new(
                 Step::Clone,
@@ -303,6 +306,7 @@ impl Forking {
     }
 }
 
+const NO_DESCRIPTOR: i32 = Errno::MFILE.raw_os_error();
 const MESSAGE_TOO_LONG: i32 = Errno::MSGSIZE.raw_os_error();
 
 fn kill_and_reap(pidfd: BorrowedFd<'_>) {

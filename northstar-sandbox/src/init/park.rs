@@ -35,12 +35,15 @@ pub(super) fn wait_for_go(control: &OwnedFd) -> Result<Go, StepError> {
                     descriptors: count,
                     cgroups,
                 },
-                mut descriptors,
+                descriptors,
             ))) => {
                 let named = usize::from(count).saturating_add(1);
                 let all = named.saturating_add(cgroups.into());
-                ipc::expect_descriptors(&descriptors, all)
-                    .map_err(|_| Errno::BADMSG)
+                let mut descriptors = ipc::expect_descriptors(descriptors, all)
+                    .map_err(|error| match error {
+                        ReceiveError::DescriptorsLost => Errno::MFILE,
+                        _ => Errno::BADMSG,
+                    })
                     .at(Step::Park)?;
                 let cgroups = descriptors.split_off(named);
                 let plan = ipc::unseal(&descriptors.remove(0)).at(Step::Park)?;

@@ -12,6 +12,8 @@ use northstar_sandbox::{
 };
 use northstar_sys::process::pidfd_send_signal;
 use northstar_sys::seqpacket::{self, Wait};
+use rustix::io::Errno;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use crate::support::*;
 
@@ -47,6 +49,66 @@ pub fn garbage_ends_one_init_only(world: &World) {
     seqpacket::send(running.init.control.as_fd(), &[0xff; 16], &[], Wait::Never).unwrap();
     assert_eq!(world.wait_for_exit(running.init.id), ExitStatus::Code(1));
 
+    let finished = bystander
+        .go(world, &program(&["/bin/probe", "exit", "3"]), &[])
+        .unwrap();
+    assert_eq!(finished.finish(world).status, ExitStatus::Code(3));
+}
+
+/// Runs `work` while a process may have no descriptor more than it has.
+fn without_descriptors<T>(process: Option<Pid>, work: impl FnOnce() -> T) -> T {
+    let before = getrlimit(Resource::Nofile);
+    let none = Rlimit {
+        current: Some(0),
+        maximum: before.maximum,
+    };
+    let before = prlimit(process, Resource::Nofile, none).unwrap();
+    let result = work();
+    prlimit(process, Resource::Nofile, before).unwrap();
+    result
+}
+
+fn expect_no_descriptor(event: Result<Option<ForkerEvent>, ReceiveError>, expected: u64) {
+    match event {
+        Ok(Some(ForkerEvent::CreateFailed { id, error })) => {
+            assert_eq!(id, expected);
+            assert_eq!(
+                (error.step, error.errno),
+                (Step::Clone, Errno::MFILE.raw_os_error())
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+pub fn init_that_the_daemon_has_no_descriptor_for_fails_alone(world: &World) {
+    let bystander = world.arm();
+    let (id, control) = world.create(&world.arm_plan(), &[]);
+    wait_readable(world.forker().as_fd());
+    let event = without_descriptors(None, || world.forker().receive());
+    expect_no_descriptor(event, id);
+    // It exists, and is not wanted.
+    drop(control);
+    assert_eq!(world.wait_for_exit(id), ExitStatus::Code(1));
+
+    healthy(world);
+    let finished = bystander
+        .go(world, &program(&["/bin/probe", "exit", "3"]), &[])
+        .unwrap();
+    assert_eq!(finished.finish(world).status, ExitStatus::Code(3));
+}
+
+pub fn init_that_the_forker_has_no_descriptors_for_fails_alone(world: &World) {
+    let bystander = world.arm();
+    let forker = Pid::from_raw(world.forker().pid());
+    let (id, event) = without_descriptors(forker, || {
+        let (id, _control) = world.create(&world.arm_plan(), &[]);
+        wait_readable(world.forker().as_fd());
+        (id, world.forker().receive())
+    });
+    expect_no_descriptor(event, id);
+
+    healthy(world);
     let finished = bystander
         .go(world, &program(&["/bin/probe", "exit", "3"]), &[])
         .unwrap();

@@ -126,6 +126,8 @@ tests! {
         limits_are_those_of_the_plan_alone;
     faults:
         garbage_ends_one_init_only
+        init_that_the_daemon_has_no_descriptor_for_fails_alone
+        init_that_the_forker_has_no_descriptors_for_fails_alone
         stopped_init_is_killed_by_its_pidfd
         init_killed_while_parked_is_reported
         closed_control_ends_the_container
