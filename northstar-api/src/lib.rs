@@ -20,6 +20,7 @@ mod golden;
 mod inspect;
 mod message;
 mod notification;
+mod permission;
 mod repository;
 mod request;
 mod response;
@@ -35,7 +36,9 @@ pub use exit::{Exit, ExitReason, ExitStatus};
 pub use extensions::{Extension, Extensions, Filter, Granted, Kind, Limits, Resume};
 pub use inspect::{ContainerStatistics, InspectData, ProcessData};
 pub use message::{Message, Progress, Unit};
-pub use northstar_manifest::{Container, InvalidContainer, InvalidName, Manifest, Name};
+pub use northstar_manifest::{
+    Container, InvalidContainer, InvalidName, Manifest, Name, Permission,
+};
 pub use notification::{CGroupNotification, MemoryNotification, Notification};
 pub use repository::{RepositoryDetails, RepositoryIntegrity, RepositoryKind};
 pub use request::Request;

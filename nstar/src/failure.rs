@@ -212,10 +212,10 @@ impl Failure {
             Failure::Connect(error) => return hint::connect(error),
             Failure::Seccomp(failure) => return failure.hint().map(str::to_owned),
             Failure::Request(RequestError::PermissionDenied(request)) => {
+                let permission = request.permission()?;
                 return Some(format!(
-                    "`permissions` of this console in the daemon's configuration lack `{}`; \
-                     `nstar ident` tells who you are",
-                    hint::permission(request)
+                    "`permissions` of this console in the daemon's configuration lack \
+                     `{permission}`; `nstar ident` tells who you are"
                 ));
             }
             Failure::Request(RequestError::Server(error)) => return refusal::hint(None, error),

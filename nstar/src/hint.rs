@@ -2,35 +2,8 @@
 
 use std::{io, path::Path};
 
-use northstar_api::{Error, Request};
+use northstar_api::Error;
 use northstar_client::{ConnectError, TlsError, TlsFault};
-
-/// The permission that a request needs.
-pub fn permission(request: &Request) -> &'static str {
-    match request {
-        Request::Ident => "ident",
-        Request::Inspect { .. } | Request::Statistics { .. } => "inspect",
-        Request::Install { .. } => "install",
-        Request::Kill { .. } => "kill",
-        Request::List => "list",
-        Request::Mount { .. } => "mount",
-        Request::Repositories | Request::RepositoryDetails => "repositories",
-        Request::Shutdown => "shutdown",
-        Request::Start {
-            init,
-            arguments,
-            environment,
-            ..
-        } if init.is_some() || !arguments.is_empty() || !environment.is_empty() => "start_command",
-        Request::Start { .. } => "start",
-        Request::TokenCreate { .. } => "token_create",
-        Request::TokenVerify { .. } => "token_verification",
-        Request::Umount { .. } => "umount",
-        Request::Uninstall { .. } => "uninstall",
-        // nstar has no request of its own under way that it would cancel.
-        Request::Cancel { .. } => "cancel",
-    }
-}
 
 /// After a connection that there is not.
 pub fn connect(error: &ConnectError) -> Option<String> {

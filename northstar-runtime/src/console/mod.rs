@@ -30,7 +30,6 @@ mod listed;
 mod listener;
 mod output;
 mod peer;
-mod permissions;
 #[cfg(feature = "played")]
 mod played;
 mod received;

@@ -1,7 +1,7 @@
 //! Why a request is not carried out.
 
 use super::Session;
-use crate::console::{permissions, requests::MAX_CONTAINERS};
+use crate::console::requests::MAX_CONTAINERS;
 use northstar_api::{self as api, ContainerResult, Request, Response};
 use northstar_manifest::{Container, Permission};
 use tracing::debug;
@@ -29,7 +29,7 @@ impl Session<'_> {
 
     /// The permission that the request needs and the client has not.
     pub(in crate::console) fn lacks(&self, request: &Request) -> Option<Permission> {
-        let required = permissions::required(request);
+        let required = request.permission();
         required.filter(|permission| !self.client.permissions.contains(*permission))
     }
 

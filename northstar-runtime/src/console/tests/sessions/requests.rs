@@ -178,17 +178,21 @@ async fn too_many_requests_are_delayed_and_all_answered() {
     server.stop().await;
 }
 
+/// The console of a container that may do everything.
+async fn named(server: &Server, name: &str) -> Client<UnixStream> {
+    let options = ConnectionOptions::for_containers();
+    let client = server.container(name, Permissions::full(), options);
+    client.connect().await
+}
+
 #[tokio::test]
 async fn a_token_is_confirmed_to_its_target_about_its_creator_only() {
     let server = Setup::default().start().await;
-    let named = |name: &str| {
-        let options = ConnectionOptions::for_containers();
-        server
-            .container(name, Permissions::full(), options)
-            .connect()
-    };
-    let (mut alice, mut bob, mut eve) =
-        tokio::join!(named("alice:1.0.0"), named("bob:1.0.0"), named("eve:1.0.0"));
+    let (mut alice, mut bob, mut eve) = tokio::join!(
+        named(&server, "alice:1.0.0"),
+        named(&server, "bob:1.0.0"),
+        named(&server, "eve:1.0.0")
+    );
     let create = r#"{"token_create":{"target":"bob","shared":"c2VjcmV0"}}"#;
     let token = alice.ask(create).await["token"]
         .as_str()
@@ -225,13 +229,8 @@ async fn a_token_is_confirmed_to_its_target_about_its_creator_only() {
 #[tokio::test]
 async fn a_container_called_extern_is_none_of_the_clients_outside() {
     let server = Setup::default().start().await;
-    let named = |name: &str| {
-        let options = ConnectionOptions::for_containers();
-        server
-            .container(name, Permissions::full(), options)
-            .connect()
-    };
-    let (mut false_extern, mut app) = tokio::join!(named("extern:0.0.0"), named("app:1.0.0"));
+    let (mut false_extern, mut app) =
+        tokio::join!(named(&server, "extern:0.0.0"), named(&server, "app:1.0.0"));
     let mut outside = server.unix().await.connect().await;
     let ok = json(r#"{"token_verification":"Ok"}"#);
     let invalid = json(r#"{"token_verification":"Invalid"}"#);
