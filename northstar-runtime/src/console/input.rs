@@ -2,14 +2,10 @@
 //!
 //! Memory is bounded in two ways. A line has a longest length, and all lines of a peer that are longer than [`FREE`]
 //! have a [`Share`] together: who wants more waits for the peer's other lines to be done, and whoever is not done in
-//! time is disconnected. Raw bytes are handed on without the buffer they were received in, unless they fill half of it.
+//! time is disconnected. Raw bytes go into memory of who takes them.
 
-use super::{
-    budget::{Memory, Share},
-    recycle::Buffers,
-};
+use super::budget::{Memory, Share};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use futures::FutureExt;
 use std::{io, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
@@ -20,8 +16,8 @@ use tokio::{
 pub(super) const FREE: usize = 16 * 1024;
 /// How much is read at once while looking for the end of a line.
 const LINE_CHUNK: usize = 4 * 1024;
-/// How much is read at once from the stream of an install.
-const BODY_CHUNK: usize = 128 * 1024;
+/// How much is read at once to be thrown away.
+const DRAIN_CHUNK: usize = 16 * 1024;
 /// One line without its end, and the memory it holds: if it is long, as much as the longest needs.
 #[derive(Debug)]
 pub(super) struct Line {
@@ -67,8 +63,6 @@ pub(super) struct Input<R> {
     /// What a line that is longer than [`FREE`] holds of the share.
     memory: Option<Memory>,
     share: Share,
-    /// Where raw bytes are read into. Only while there are any: an idle connection holds no memory of an install.
-    body: Option<Buffers>,
 }
 
 impl<R: AsyncRead + Unpin> Input<R> {
@@ -79,13 +73,11 @@ impl<R: AsyncRead + Unpin> Input<R> {
             scanned: 0,
             memory: None,
             share,
-            body: None,
         }
     }
 
     /// The next line; `None` if the client has closed its half instead.
     pub(super) async fn line(&mut self, limits: LineLimits) -> Result<Option<Line>, LineError> {
-        self.body = None;
         let mut stalled = Instant::now() + limits.stall;
         let idle = limits.idle.map(|idle| Instant::now() + idle);
         loop {
@@ -129,29 +121,17 @@ impl<R: AsyncRead + Unpin> Input<R> {
         }
     }
 
-    /// At least one and at most `limit` raw bytes; none if the client has closed its half.
-    pub(super) async fn chunk(&mut self, limit: u64) -> io::Result<Bytes> {
-        let most = |there: usize| usize::try_from(limit).map_or(there, |limit| limit.min(there));
+    /// Puts raw bytes where there is room: as many as are there, at least one; none if the client has closed its half.
+    pub(super) async fn raw(&mut self, room: &mut (impl BufMut + Send)) -> io::Result<usize> {
         if self.buffer.is_empty() {
-            let buffers = self.body.get_or_insert_with(|| Buffers::new(BODY_CHUNK));
-            let mut buffer = buffers.take();
-            let mut memory = buffer.memory().limit(most(BODY_CHUNK));
-            let mut read = self.io.read_buf(&mut memory).await?;
-            // A full buffer is handed on once; what is not there yet is not waited for.
-            while read > 0 && memory.has_remaining_mut() {
-                read = match self.io.read_buf(&mut memory).now_or_never() {
-                    Some(read) => read?,
-                    None => 0,
-                };
-            }
-            return Ok(buffer.into_bytes());
+            return self.io.read_buf(room).await;
         }
-        // What came with the line before. A copy: a part of the buffer would keep all of it.
+        // What came with the line before.
         self.scanned = 0;
-        let length = most(self.buffer.len());
-        let chunk = Bytes::copy_from_slice(self.buffer.get(..length).unwrap_or_default());
+        let length = self.buffer.len().min(room.remaining_mut());
+        room.put_slice(self.buffer.get(..length).unwrap_or_default());
         self.buffer.advance(length);
-        Ok(chunk)
+        Ok(length)
     }
 
     /// Throws away what comes until the client closes, `deadline`, or `most` bytes, so that closing the connection does
@@ -160,7 +140,7 @@ impl<R: AsyncRead + Unpin> Input<R> {
         let mut left = most;
         while left > 0 {
             self.buffer.clear();
-            match timeout_at(deadline, self.read(BODY_CHUNK)).await {
+            match timeout_at(deadline, self.read(DRAIN_CHUNK)).await {
                 Ok(Ok(read)) if read > 0 => left = left.saturating_sub(read as u64),
                 _ => return,
             }

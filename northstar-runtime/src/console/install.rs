@@ -6,13 +6,16 @@
 
 use super::{input::Input, translate::Words};
 use crate::{config::ConnectionOptions, supervisor::InstallSlot};
-use bytes::Bytes;
+use bytes::BufMut;
 use northstar_api as api;
 use std::{io, time::Duration};
 use tokio::{
     io::AsyncRead,
     time::{Instant, timeout},
 };
+
+/// How much is read at once to be thrown away, in bytes.
+const SCRAP: usize = 64 * 1024;
 
 /// The stream did not arrive: the connection cannot be used any more.
 #[derive(Debug, thiserror::Error)]
@@ -36,14 +39,16 @@ pub(super) async fn receive<R: AsyncRead + Unpin>(
     words: Words,
 ) -> Result<Result<InstallSlot, api::Error>, StreamError> {
     let mut body = Body::new(size, options);
-    while let Some(chunk) = body.next(input).await? {
-        if let Ok(open) = &mut slot {
-            // The slot's last word is its answer; what it has staged goes with it.
-            if let Err(error) = open.write(chunk).await {
-                slot = Err(words.error(error));
-            }
+    while let Ok(open) = &mut slot
+        && !body.is_complete()
+    {
+        let size = body.read(input, open.room()).await?;
+        // The slot's last word is its answer; what it has staged goes with it.
+        if let Err(error) = open.advance(size).await {
+            slot = Err(words.error(error));
         }
     }
+    body.discard(input).await?;
     Ok(slot)
 }
 
@@ -53,9 +58,7 @@ pub(super) async fn discard<R: AsyncRead + Unpin>(
     size: u64,
     options: &ConnectionOptions,
 ) -> Result<(), StreamError> {
-    let mut body = Body::new(size, options);
-    while body.next(input).await?.is_some() {}
-    Ok(())
+    Body::new(size, options).discard(input).await
 }
 
 /// The bytes that are still to come, and how long they may keep us waiting.
@@ -81,33 +84,51 @@ impl Body {
         }
     }
 
-    /// The next bytes; `None` after the last one.
-    async fn next<R: AsyncRead + Unpin>(
+    fn is_complete(&self) -> bool {
+        self.missing == 0
+    }
+
+    /// Puts the next bytes where there is room, at least one; returns how many.
+    async fn read<R: AsyncRead + Unpin>(
         &mut self,
         input: &mut Input<R>,
-    ) -> Result<Option<Bytes>, StreamError> {
-        if self.missing == 0 {
-            return Ok(None);
-        }
+        room: impl BufMut + Send,
+    ) -> Result<usize, StreamError> {
+        let most = usize::try_from(self.missing).unwrap_or(usize::MAX);
+        let mut room = room.limit(most);
         let asked = Instant::now();
-        let chunk = match timeout(self.pause.min(self.left), input.chunk(self.missing)).await {
-            Ok(chunk) => chunk?,
+        let size = match timeout(self.pause.min(self.left), input.raw(&mut room)).await {
+            Ok(size) => size?,
             Err(_) if self.left < self.pause => {
                 return Err(StreamError::TooSlow { rate: self.rate });
             }
             Err(_) => return Err(StreamError::Stalled(self.pause)),
         };
-        if chunk.is_empty() {
+        if size == 0 {
             let missing = self.missing;
             return Err(StreamError::Truncated { missing });
         }
-        self.missing = self.missing.saturating_sub(chunk.len() as u64);
-        let earned = Duration::from_secs_f64(chunk.len() as f64 / f64::from(self.rate));
+        self.missing = self.missing.saturating_sub(size as u64);
+        let earned = Duration::from_secs_f64(size as f64 / f64::from(self.rate));
         self.left = self
             .left
             .saturating_sub(asked.elapsed())
             .saturating_add(earned);
-        Ok(Some(chunk))
+        Ok(size)
+    }
+
+    /// Reads the rest and throws it away.
+    async fn discard<R: AsyncRead + Unpin>(
+        &mut self,
+        input: &mut Input<R>,
+    ) -> Result<(), StreamError> {
+        let mut scrap = Vec::new();
+        while !self.is_complete() {
+            scrap.clear();
+            scrap.reserve(SCRAP);
+            self.read(input, (&mut scrap).limit(SCRAP)).await?;
+        }
+        Ok(())
     }
 }
 
@@ -158,7 +179,9 @@ mod tests {
             matches!(answer, Err(api::Error::InvalidRepository { .. })),
             "{answer:?}"
         );
-        assert_eq!(input.chunk(5).await.unwrap(), "next\n");
+        let mut next = Vec::new();
+        assert_eq!(input.raw(&mut (&mut next).limit(9)).await.unwrap(), 5);
+        assert_eq!(next, b"next\n");
     }
 
     #[tokio::test(start_paused = true)]

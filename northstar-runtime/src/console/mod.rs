@@ -33,7 +33,6 @@ mod peer;
 #[cfg(feature = "played")]
 mod played;
 mod received;
-mod recycle;
 mod requests;
 mod session;
 mod slots;

@@ -17,6 +17,7 @@ mod load;
 mod package;
 mod staging;
 mod store;
+mod worker;
 mod writer;
 
 use std::{collections::BTreeMap, sync::Arc};

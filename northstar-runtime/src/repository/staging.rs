@@ -4,13 +4,13 @@
 //! Repository::stage --> Staging --write*, finish--> Staged --commit--> InstalledPackage --> Repository::insert
 //! ```
 //!
-//! Each phase is a type that undoes itself when it is dropped: the file is deleted and the room given back. Bytes are
-//! written and checked on blocking threads, in pieces of [`PIECE`] after a first, smaller one; between two pieces an
-//! install occupies no thread, however slow its sender is. What was written is hashed beside that.
+//! Each phase is a type that undoes itself when it is dropped: the file is deleted and the room given back. Pieces are
+//! checked, written and hashed on blocking threads while the next ones come. An install for which nothing comes occupies
+//! no thread, however slow its sender is.
 
-use std::{fs::File, mem, sync::Arc};
+use std::{fs::File, sync::Arc};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use northstar_manifest::{Container, Manifest};
 use northstar_npk::Package;
 
@@ -19,31 +19,23 @@ use super::{
     capacity::Share,
     hashing::Hashing,
     store::{Location, Store},
+    worker::Worker,
     writer::Writer,
 };
 use crate::storage::{ImageSource, Integrity};
 
-/// How many bytes are collected before they are written, except for the last ones.
-const PIECE: usize = 1024 * 1024;
-/// How many the first are, which show whether it is a package and whether there is room for it.
-const FIRST_PIECE: usize = 64 * 1024;
-/// From how many bytes on what is taken is kept as it came.
-const LARGE: usize = 64 * 1024;
+/// How many pieces may wait to be written, or to be hashed, before their sender has to.
+const AHEAD: usize = 2;
 
 /// An install that takes bytes.
 #[derive(Debug)]
 pub struct Staging {
-    /// `None` while a blocking thread has it and after an error.
-    writer: Option<Box<Writer>>,
-    /// What was taken and is not written yet, before `small`.
-    pending: Vec<Bytes>,
-    /// The last few bytes of that, copied: as they came they would keep the buffers they were received in, however few of
-    /// them there are in each.
-    small: BytesMut,
-    /// How many bytes both are, less than [`PIECE`].
-    length: usize,
+    /// How many bytes were taken.
+    position: u64,
+    writer: Worker<Writer>,
     /// From the first piece of the image on, if packages have to be signed.
-    hashing: Option<Hashing>,
+    hashing: Option<Worker<Hashing>>,
+    is_keyed: bool,
 }
 
 /// A complete, verified and durable package that is not in the repository yet.
@@ -60,38 +52,33 @@ pub struct Staged {
 
 impl Staging {
     pub(super) fn new(store: Arc<Store>, share: Share, declared: u64) -> Self {
+        let is_keyed = store.key.is_some();
         Self {
-            writer: Some(Box::new(Writer::new(store, share, declared))),
-            pending: Vec::new(),
-            small: BytesMut::new(),
-            length: 0,
+            position: 0,
+            writer: Worker::new(Writer::new(store, share, declared), AHEAD),
             hashing: None,
+            is_keyed,
         }
     }
 
-    /// Takes the next bytes of the package.
+    /// Takes the next bytes of the package. Each such piece is a few hand-overs and a system call, so it should be large.
     ///
     /// # Errors
     ///
-    /// The first excess byte, the first byte that shows that this is not an acceptable package, or a failed write.
-    /// An error ends the install: everything after it is answered by [`InstallError::Ended`].
-    pub async fn write(&mut self, bytes: Bytes) -> Result<(), InstallError> {
-        if self.writer.is_none() {
-            return Err(InstallError::Ended);
+    /// The first excess byte, the first byte that shows that this is not an acceptable package, or a failed write. What
+    /// is wrong with the first piece, or with what comes before the image of a signed package, is told at once, anything
+    /// else with one of the next pieces. An error ends the install: everything after it is answered by
+    /// [`InstallError::Ended`].
+    pub async fn write(&mut self, piece: Bytes) -> Result<(), InstallError> {
+        let position = self.position;
+        self.position = position.saturating_add(piece.len() as u64);
+        self.writer.push(piece.clone()).await?;
+        if position == 0 || (self.is_keyed && self.hashing.is_none()) {
+            let image = self.writer.settle().await?.image();
+            self.hashing = image.map(|image| Worker::new(Hashing { image, position }, AHEAD));
         }
-        self.length = self.length.saturating_add(bytes.len());
-        if bytes.len() < LARGE {
-            self.small.extend_from_slice(&bytes);
-        } else {
-            self.close_small();
-            self.pending.push(bytes);
-        }
-        let is_first = self
-            .writer
-            .as_ref()
-            .is_some_and(|writer| writer.position() == 0);
-        if self.length >= if is_first { FIRST_PIECE } else { PIECE } {
-            self.flush().await?;
+        if let Some(hashing) = &mut self.hashing {
+            hashing.push(piece).await?;
         }
         Ok(())
     }
@@ -101,48 +88,17 @@ impl Staging {
     /// # Errors
     ///
     /// See [`InstallError`]; nothing of the package is left.
-    pub async fn finish(mut self) -> Result<Staged, InstallError> {
-        self.flush().await?;
-        let writer = self.writer.take().ok_or(InstallError::Ended)?;
-        let arrived = match self.hashing.take() {
-            Some(hashing) => Some(hashing.end().await?),
-            None => None,
-        };
-        blocking(move || writer.finish(arrived)).await
+    pub async fn finish(self) -> Result<Staged, InstallError> {
+        let writer = self.writer.into_work().await?;
+        let written = blocking(move || writer.finish()).await?;
+        written.finish(self.hashing).await
     }
 
-    /// Puts the small bytes in their place behind the large ones.
-    fn close_small(&mut self) {
-        if !self.small.is_empty() {
-            self.pending.push(mem::take(&mut self.small).freeze());
-        }
-    }
-
-    /// Writes what was collected.
-    async fn flush(&mut self) -> Result<(), InstallError> {
-        self.close_small();
-        if self.pending.is_empty() {
-            return Ok(());
-        }
-        self.length = 0;
-        let pending = mem::take(&mut self.pending);
-        let mut writer = self.writer.take().ok_or(InstallError::Ended)?;
-        let position = writer.position();
-        let written = pending.clone();
-        // If this future is dropped the thread finishes its piece, and the install is undone there.
-        let mut writer = blocking(move || {
-            writer.write(&pending)?;
-            Ok(writer)
-        })
-        .await?;
-        if self.hashing.is_none() {
-            self.hashing = writer.image().map(Hashing::new);
-        }
-        if let Some(hashing) = &mut self.hashing {
-            hashing.add(position, written).await?;
-        }
-        self.writer = Some(writer);
-        Ok(())
+    /// Ends the install; nothing of the package is left. If this is dropped instead, a thread that writes a piece ends
+    /// it a little later.
+    pub async fn abandon(self) {
+        // Whatever comes of it is thrown away.
+        let _ = self.writer.into_work().await;
     }
 }
 
@@ -223,7 +179,7 @@ impl Store {
     }
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, InstallError> + Send + 'static,
 ) -> Result<T, InstallError> {
     tokio::task::spawn_blocking(work)

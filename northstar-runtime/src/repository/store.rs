@@ -64,6 +64,11 @@ impl Location {
         }
     }
 
+    /// Whether the file takes its way to a disk.
+    pub(super) fn is_on_disk(&self) -> bool {
+        matches!(self, Self::File { .. })
+    }
+
     /// Makes the complete file an entry of the repository; returns its name.
     pub(super) fn publish(
         mut self,

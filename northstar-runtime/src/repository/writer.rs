@@ -2,25 +2,26 @@
 
 use std::{
     fs::File,
-    io::{self, IoSlice, Write},
+    io::{self, Write as _},
     os::fd::{AsFd, AsRawFd},
     sync::Arc,
-    thread,
 };
 
-use bytes::Bytes;
 use northstar_npk::{
     Package, StreamVerifier,
+    key::PublicKey,
     verity::{ArrivingImage, verify_image},
 };
 use rustix::io::Errno;
+use tokio::task::spawn_blocking;
 
 use super::{
     InstallError,
     capacity::Share,
-    hashing::Arrived,
-    staging::Staged,
+    hashing::Hashing,
+    staging::{Staged, blocking},
     store::{Location, Store},
+    worker::{Work, Worker},
 };
 
 /// After how many bytes the kernel is asked to begin with their way to the disk.
@@ -40,6 +41,19 @@ pub(super) struct Writer {
     verifier: StreamVerifier,
 }
 
+/// All bytes of one install.
+#[derive(Debug)]
+pub(super) struct Written {
+    // The file goes before its room is given back.
+    location: Location,
+    file: File,
+    /// What is checked is what can be read back, through the descriptor that is used for ever after.
+    reader: File,
+    share: Share,
+    store: Arc<Store>,
+    size: u64,
+}
+
 impl Writer {
     pub(super) fn new(store: Arc<Store>, share: Share, declared: u64) -> Self {
         let verifier = StreamVerifier::new(store.key.clone());
@@ -54,48 +68,13 @@ impl Writer {
         }
     }
 
-    /// Checks and writes the next bytes.
-    pub(super) fn write(&mut self, pieces: &[Bytes]) -> Result<(), InstallError> {
-        let size = pieces.iter().map(|bytes| bytes.len() as u64).sum();
-        let received = self.received.saturating_add(size);
-        if received > self.declared {
-            return Err(InstallError::TooLong {
-                declared: self.declared,
-            });
-        }
-        // What is not going to be a package is not written.
-        for bytes in pieces {
-            self.verifier.update(bytes).map_err(InstallError::Package)?;
-        }
-        let (location, file) = match &mut self.file {
-            Some(file) => file,
-            None => self
-                .file
-                .insert(Location::create(&self.store, self.declared)?),
-        };
-        write_all(file, pieces).map_err(|error| location.write_error(self.declared, error))?;
-        self.received = received;
-        let waiting = received.saturating_sub(self.begun);
-        if waiting >= WRITEBACK {
-            // Only to have less to wait for at the end: what fails here fails again there.
-            let _ = northstar_sys::writeback::begin(file.as_fd(), self.begun, waiting);
-            self.begun = received;
-        }
-        Ok(())
-    }
-
-    /// How many bytes were written.
-    pub(super) fn position(&self) -> u64 {
-        self.received
-    }
-
     /// What hashes the image from here on, or from an earlier byte of it; once, if the package has to be signed.
     pub(super) fn image(&mut self) -> Option<ArrivingImage> {
         self.verifier.image()
     }
 
-    /// Checks the package as a whole and makes it durable, at the same time. `arrived` was given all bytes, if it is there.
-    pub(super) fn finish(self, arrived: Option<Arrived>) -> Result<Staged, InstallError> {
+    /// Checks that the package is complete, and that nothing follows it.
+    pub(super) fn finish(self) -> Result<Written, InstallError> {
         let Self {
             store,
             share,
@@ -109,57 +88,105 @@ impl Writer {
             return Err(InstallError::TooShort { declared, received });
         };
         verifier.finish().map_err(InstallError::Package)?;
-        // What is checked from here on is what can be read back, through the descriptor that is used for ever after.
         let reader = location.reopen(&file)?;
-        let (synced, checked) = thread::scope(|scope| {
-            let sync = || location.sync(&file);
-            match thread::Builder::new().spawn_scoped(scope, sync) {
-                Ok(syncing) => {
-                    let checked = check(&store, &reader, arrived);
-                    (syncing.join().unwrap_or(Err(InstallError::Ended)), checked)
-                }
-                // A thread the system does not give is not needed.
-                Err(_) => (sync(), check(&store, &reader, arrived)),
-            }
-        });
-        // A disk that fails may also show as an image that is not the signed one, so it has the first word.
-        synced?;
-        let package = checked?;
-        Ok(Staged {
-            store,
-            share,
+        Ok(Written {
             location,
-            file: reader,
-            package,
+            file,
+            reader,
+            share,
+            store,
             size: declared,
         })
     }
 }
 
-/// Writes all of `pieces` with as few calls as possible: a file system takes many pages at once for less than the same
-/// pages one by one.
-fn write_all(file: &mut File, pieces: &[Bytes]) -> io::Result<()> {
-    let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|bytes| IoSlice::new(bytes)).collect();
-    let mut left = slices.as_mut_slice();
-    // Without this, only empty slices would be left in the end.
-    IoSlice::advance_slices(&mut left, 0);
-    while !left.is_empty() {
-        match file.write_vectored(left) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => IoSlice::advance_slices(&mut left, written),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+impl Written {
+    /// Checks the package as a whole and makes it durable, at the same time. `hashing` was given all bytes, if it is
+    /// there.
+    pub(super) async fn finish(
+        self,
+        hashing: Option<Worker<Hashing>>,
+    ) -> Result<Staged, InstallError> {
+        let Self {
+            location,
+            file,
+            reader,
+            share,
+            store,
+            size,
+        } = self;
+        let syncing = location
+            .is_on_disk()
+            .then(|| spawn_blocking(move || rustix::fs::fsync(&file)));
+        let arrived = match hashing {
+            Some(hashing) => Some(hashing.into_work().await?.image),
+            None => None,
+        };
+        let key = store.key.clone();
+        let checked = blocking(move || {
+            let package = check(key.as_ref(), &reader, arrived)?;
+            Ok((package, reader))
+        });
+        let checked = checked.await;
+        if let Some(syncing) = syncing {
+            // A disk that fails may also show as an image that is not the signed one, so it has the first word.
+            syncing
+                .await
+                .map_err(|_| InstallError::Ended)?
+                .map_err(|error| location.error("fsync", size, error))?;
         }
+        let (package, file) = checked?;
+        Ok(Staged {
+            location,
+            file,
+            share,
+            store,
+            package,
+            size,
+        })
     }
-    Ok(())
+}
+
+impl Work for Writer {
+    /// Checks and writes the next bytes.
+    fn take(&mut self, piece: &[u8]) -> Result<(), InstallError> {
+        let received = self.received.saturating_add(piece.len() as u64);
+        if received > self.declared {
+            return Err(InstallError::TooLong {
+                declared: self.declared,
+            });
+        }
+        // What is not going to be a package is not written.
+        self.verifier.update(piece).map_err(InstallError::Package)?;
+        let (location, file) = match &mut self.file {
+            Some(file) => file,
+            None => self
+                .file
+                .insert(Location::create(&self.store, self.declared)?),
+        };
+        file.write_all(piece)
+            .map_err(|error| location.write_error(self.declared, error))?;
+        self.received = received;
+        let waiting = received.saturating_sub(self.begun);
+        if waiting >= WRITEBACK {
+            // Only to have less to wait for at the end: what fails here fails again there.
+            let _ = northstar_sys::writeback::begin(file.as_fd(), self.begun, waiting);
+            self.begun = received;
+        }
+        Ok(())
+    }
 }
 
 /// Reads a package and verifies its image.
-fn check(store: &Store, file: &File, arrived: Option<Arrived>) -> Result<Package, InstallError> {
-    let package = Package::open(file, store.key.as_ref()).map_err(InstallError::Package)?;
-    if store.key.is_some() {
+fn check(
+    key: Option<&PublicKey>,
+    file: &File,
+    arrived: Option<ArrivingImage>,
+) -> Result<Package, InstallError> {
+    let package = Package::open(file, key).map_err(InstallError::Package)?;
+    if key.is_some() {
         match arrived {
-            Some(arrived) => arrived.complete().verify(file, package.image()),
+            Some(arrived) => arrived.verify(file, package.image()),
             None => verify_image(file, package.image()),
         }
         .map_err(InstallError::Image)?;
@@ -190,17 +217,6 @@ impl Location {
                     }
                 })
             }
-        }
-    }
-
-    /// Makes the content durable.
-    fn sync(&self, file: &File) -> Result<(), InstallError> {
-        match self {
-            Self::File {
-                directory, name, ..
-            } => rustix::fs::fsync(file)
-                .map_err(|error| directory.install_error("fsync", name, error)),
-            Self::Memory => Ok(()),
         }
     }
 }

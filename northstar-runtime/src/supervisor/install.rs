@@ -1,22 +1,22 @@
-//! An install as its uploader sees it: a place to put the bytes, chunk by chunk.
+//! An install as its uploader sees it: room for the next bytes, again and again.
 //!
-//! The bytes go through a short channel to a task of their own that writes and hashes them, so that neither the
+//! The bytes go, in pieces, through a short channel to a task of their own that writes and hashes them, so that neither the
 //! driver nor any other client waits for an upload. Dropping the slot aborts: the task sees the channel close
 //! before [`Part::End`] and throws the staged bytes away.
 
-use super::{Error, Job, command::Reply};
+use super::{Error, Job, command::Reply, pieces::Pieces};
 use crate::repository::RepositoryId;
-use bytes::Bytes;
+use bytes::{Bytes, buf::Limit};
 use northstar_manifest::Container;
 use tokio::sync::{mpsc, oneshot};
 
-/// Chunks between the connection and the disk: enough to overlap reading and writing, little enough to not matter.
-const CHUNKS_IN_FLIGHT: usize = 8;
+/// Pieces between the connection and the task: more may wait for the disk.
+const PIECES_IN_FLIGHT: usize = 1;
 
-/// One piece of an upload.
+/// What an upload consists of.
 #[derive(Debug)]
 pub(super) enum Part {
-    Chunk(Bytes),
+    Piece(Bytes),
     /// All bytes were sent.
     End,
 }
@@ -28,6 +28,7 @@ pub struct InstallSlot {
     parts: mpsc::Sender<Part>,
     outcome: oneshot::Receiver<Result<Container, Error>>,
     job: Job,
+    pieces: Pieces,
     /// The outcome, once it was received: it is given out once more by `finish`.
     failed: Option<Error>,
 }
@@ -41,13 +42,14 @@ pub(super) struct Upload {
 
 impl InstallSlot {
     pub(super) fn new(repository: RepositoryId, job: Job) -> (InstallSlot, Upload) {
-        let (parts, receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
+        let (parts, receiver) = mpsc::channel(PIECES_IN_FLIGHT);
         let (reply, outcome) = Reply::channel(job.clone());
         let slot = InstallSlot {
             repository,
             parts,
             outcome,
             job,
+            pieces: Pieces::default(),
             failed: None,
         };
         (
@@ -59,14 +61,26 @@ impl InstallSlot {
         )
     }
 
-    /// Takes the next bytes. An error is final; the caller reads and throws away what still comes.
-    pub async fn write(&mut self, chunk: Bytes) -> Result<(), Error> {
+    /// Room for the next bytes, at least for one. What is put there counts from the next [`InstallSlot::advance`] on.
+    pub fn room(&mut self) -> Limit<&mut Vec<u8>> {
+        self.pieces.room()
+    }
+
+    /// Takes the `size` bytes that were put where there is room. An error is final; the caller reads and throws away
+    /// what still comes.
+    pub async fn advance(&mut self, size: usize) -> Result<(), Error> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        let size = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
-        if self.parts.send(Part::Chunk(chunk)).await.is_ok() {
-            self.job.advance(size);
+        if let Some(piece) = self.pieces.complete() {
+            self.send(Part::Piece(piece)).await?;
+        }
+        self.job.advance(u64::try_from(size).unwrap_or(u64::MAX));
+        Ok(())
+    }
+
+    async fn send(&mut self, part: Part) -> Result<(), Error> {
+        if self.parts.send(part).await.is_ok() {
             return Ok(());
         }
         let error = match (&mut self.outcome).await {
@@ -81,9 +95,12 @@ impl InstallSlot {
     }
 
     /// All bytes are there: the package is verified, stored durably and registered.
-    pub async fn finish(self) -> Result<Container, Error> {
+    pub async fn finish(mut self) -> Result<Container, Error> {
         if let Some(error) = self.failed {
             return Err(error);
+        }
+        if let Some(piece) = self.pieces.rest() {
+            self.send(Part::Piece(piece)).await?;
         }
         // If the task has ended already its outcome says why.
         let _ = self.parts.send(Part::End).await;

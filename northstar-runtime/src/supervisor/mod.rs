@@ -32,6 +32,7 @@ mod job;
 mod journal;
 mod machine;
 mod measuring;
+mod pieces;
 mod registry;
 #[cfg(any(test, feature = "played"))]
 pub mod script;

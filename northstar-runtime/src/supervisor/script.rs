@@ -111,7 +111,7 @@ impl Uploading {
         let mut bytes = Vec::new();
         while let Some(part) = parts.recv().await {
             match part {
-                Part::Chunk(chunk) => bytes.extend_from_slice(&chunk),
+                Part::Piece(piece) => bytes.extend_from_slice(&piece),
                 Part::End => {
                     // The uploader may be gone.
                     let _ = reply.send(outcome);

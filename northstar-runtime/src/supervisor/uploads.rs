@@ -50,10 +50,10 @@ async fn receive(
     let Upload { mut parts, outcome } = upload;
     let staged = loop {
         let result = match parts.recv().await {
-            Some(Part::Chunk(chunk)) => staging.write(chunk).await,
+            Some(Part::Piece(piece)) => staging.write(piece).await,
             Some(Part::End) => break staging.finish().await,
             // The uploader is gone, and nobody waits for an answer.
-            None => return,
+            None => return staging.abandon().await,
         };
         if let Err(error) = result {
             break Err(error);

@@ -101,22 +101,6 @@ async fn small_and_large_pieces_keep_their_order() {
 }
 
 #[tokio::test]
-async fn what_was_taken_does_not_keep_the_buffer_it_came_in() {
-    let env = Env::new();
-    let (repository, bytes) = empty(&env);
-    let mut staging = repository.stage(bytes.len() as u64).unwrap();
-    for byte in &bytes {
-        // A sender of single bytes, each received in a large buffer.
-        let mut buffer = vec![0; 128 * 1024];
-        buffer[0] = *byte;
-        let buffer = Bytes::from(buffer);
-        staging.write(buffer.slice(..1)).await.unwrap();
-        assert!(buffer.is_unique());
-    }
-    staging.finish().await.unwrap();
-}
-
-#[tokio::test]
 async fn the_first_excess_byte_ends_the_install() {
     let env = Env::new();
     let (repository, mut bytes) = empty(&env);
@@ -239,11 +223,13 @@ async fn whatever_is_dropped_leaves_neither_a_file_nor_a_reservation() {
         matches!(error, InstallError::TooManyPackages { limit: 1, .. }),
         "{error:?}"
     );
-    drop(most);
+    most.abandon().await;
     nothing_staged(&env);
     let mut all = repository.stage(size).unwrap();
     write(&mut all, &package, 4096).await.unwrap();
+    // A thread may have a piece.
     drop(all);
+    support::eventually("the room is free again", || repository.stage(size).is_ok());
     nothing_staged(&env);
     drop(stage(&repository, &package).await.unwrap());
     nothing_staged(&env);
