@@ -19,7 +19,8 @@ pub fn connect(error: &ConnectError) -> Option<String> {
              names another"
         }
         ConnectError::Timeout { .. } => {
-            "something listens but does not answer: is it the daemon, and does it still run?"
+            "no answer and no refusal: the address may be wrong or behind a firewall, or what listens \
+             there is no console or hangs"
         }
         ConnectError::Certificates(TlsError::NoCertificates) => {
             "--tls-ca, --tls-cert and --tls-key name the files, or NSTAR_TLS_CA, NSTAR_TLS_CERT and \
