@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::symlink, path::Path};
 
-use northstar_tests::{Package, Site};
+use northstar_tests::{Package, Site, eventually};
 use serde_json::json;
 
 fn packages_in(directory: &Path) -> Vec<String> {
@@ -206,6 +206,61 @@ fn other_clients_never_wait_for_an_install() {
         json!({"exit": {"code": 0}})
     );
     drop(idle);
+    daemon.stop();
+    assert_eq!(packages_in(&site.repository()), ["app-0.0.1.npk"]);
+}
+
+#[test]
+fn end_of_the_daemon_within_an_install_leaves_nothing_of_it() {
+    use std::io::Write;
+
+    let site = Site::new();
+    let outside = tempfile::tempdir().unwrap();
+    // Several pieces of an upload that cannot be compressed, so that there is always one on its way.
+    let mut noise = String::new();
+    for line in 0..200_000_u64 {
+        noise += &line.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_string();
+    }
+    let package = Package::app("app", &["exit", "3"]).file("/noise", &noise);
+    let package = package.pack(outside.path(), Some(&site.key()));
+    let bytes = fs::read(&package).unwrap();
+    assert!(bytes.len() > 1_500_000, "{}", bytes.len());
+    let staging = site.repository().join(".staging");
+    let staged = || fs::read_dir(&staging).unwrap().count();
+
+    for is_killed in [false, true] {
+        let daemon = site.start();
+        let mut client = std::os::unix::net::UnixStream::connect(site.socket()).unwrap();
+        let size = bytes.len();
+        let request =
+            json!({"request": {"install": {"repository": "default", "size": size}}}).to_string();
+        let connect = json!({"connect": {"version": "0.9.2", "subscribe_notifications": false}});
+        client
+            .write_all(format!("{connect}\n{request}\n").as_bytes())
+            .unwrap();
+        client.write_all(&bytes[..size - 1000]).unwrap();
+        eventually("the first piece", || (staged() == 1).then_some(()));
+        if is_killed {
+            daemon.kill();
+            assert_eq!(staged(), 1);
+        } else {
+            daemon.stop();
+            assert_eq!(staged(), 0);
+        }
+        assert_eq!(packages_in(&site.repository()), [""; 0]);
+    }
+
+    // The next one clears up and takes the package.
+    let daemon = site.start();
+    assert_eq!(staged(), 0);
+    let mut console = daemon.console();
+    let installed = json!({"install": {"ok": {"container": "app:0.0.1"}}});
+    assert_eq!(console.install("default", &package), installed);
+    console.start_ok("app:0.0.1");
+    assert_eq!(
+        console.expect_exit("app:0.0.1"),
+        json!({"exit": {"code": 3}})
+    );
     daemon.stop();
     assert_eq!(packages_in(&site.repository()), ["app-0.0.1.npk"]);
 }
