@@ -34,8 +34,8 @@ const SELINUX_PREFIX: &str = "vm_selinux_";
 
 /// Runs the sandbox's tests, every `vm_*` test, the quick start and the end-to-end tests.
 ///
-/// There are two lanes side by side, because an emulated processor keeps about one core busy: the crates with the quick
-/// start, and the end-to-end tests. Each boots one guest after the other and tests one thing at a time.
+/// There are two lanes side by side, because an emulated processor keeps about one core busy: the end-to-end tests, which
+/// take most of the time, and everything else. Each boots one guest after the other and tests one thing at a time.
 ///
 /// # Errors
 /// The guest cannot be prepared or booted, or something does not build.
@@ -51,8 +51,8 @@ pub fn run(workspace: &Workspace, suites: &[Suite]) -> Result<Tally> {
         programs: &programs,
     };
     thread::scope(|scope| {
-        let end_to_end = scope.spawn(|| end_to_end(lane("end-to-end"), workspace, suites));
-        let mut tally = crates(lane("crates"), workspace, suites).unwrap_or_else(cannot_run);
+        let end_to_end = scope.spawn(|| end_to_end(lane("end-to-end"), workspace));
+        let mut tally = others(lane("others"), workspace, suites).unwrap_or_else(cannot_run);
         tally += match end_to_end.join() {
             Ok(result) => result.unwrap_or_else(cannot_run),
             Err(panic) => std::panic::resume_unwind(panic),
@@ -67,8 +67,9 @@ fn cannot_run(error: anyhow::Error) -> Tally {
     Tally::failure()
 }
 
-/// The sandbox's tests, the `vm_*` tests of the other crates, and the quick start.
-fn crates(mut lane: Lane<'_>, workspace: &Workspace, suites: &[Suite]) -> Result<Tally> {
+/// The sandbox's tests, the `vm_*` tests of the other crates, the quick start, and the end-to-end tests that need SELinux
+/// in a boot of their own.
+fn others(mut lane: Lane<'_>, workspace: &Workspace, suites: &[Suite]) -> Result<Tally> {
     let mut tally = Tally::default();
     for suite in suites.iter().filter(|suite| suite.package() != END_TO_END) {
         let is_sandbox = suite.package() == SANDBOX && suite.is_integration();
@@ -99,11 +100,19 @@ fn crates(mut lane: Lane<'_>, workspace: &Workspace, suites: &[Suite]) -> Result
         0 => Tally::success(),
         _ => Tally::failure(),
     };
+
+    lane.guest.append = "security=selinux selinux=1".to_owned();
+    for suite in suites.iter().filter(|suite| suite.name() == SELINUX) {
+        if let Some(mut command) = suite.command(Selection::Vm) {
+            lane.say(&suite.title());
+            tally += lane.count(command.arg("--test-threads=1"))?;
+        }
+    }
     Ok(tally)
 }
 
-/// The end-to-end tests, those that need SELinux in a boot of their own.
-fn end_to_end(mut lane: Lane<'_>, workspace: &Workspace, suites: &[Suite]) -> Result<Tally> {
+/// The end-to-end tests but those that need SELinux.
+fn end_to_end(lane: Lane<'_>, workspace: &Workspace) -> Result<Tally> {
     lane.say("end-to-end tests");
     // The documented command as it stands, with cargo in the guest: it finds everything up to date.
     let mut tests = cargo();
@@ -117,16 +126,7 @@ fn end_to_end(mut lane: Lane<'_>, workspace: &Workspace, suites: &[Suite]) -> Re
         "--skip",
         SELINUX_PREFIX,
     ]);
-    let mut tally = lane.count(tests.current_dir(&workspace.root))?;
-
-    lane.guest.append = "security=selinux selinux=1".to_owned();
-    for suite in suites.iter().filter(|suite| suite.name() == SELINUX) {
-        if let Some(mut command) = suite.command(Selection::Vm) {
-            lane.say(&suite.title());
-            tally += lane.count(command.arg("--test-threads=1"))?;
-        }
-    }
-    Ok(tally)
+    lane.count(tests.current_dir(&workspace.root))
 }
 
 /// The steps of the quick start that build. The rest is in the script, which runs in the guest.
