@@ -46,6 +46,9 @@ pub(super) fn refuse_descriptors(socket: BorrowedFd<'_>) {
     }
 }
 
+/// How much is read at once, in bytes.
+const MOST: usize = 64 * 1024;
+
 /// The reading half of a Unix connection. It ends with an error when descriptors come.
 #[derive(Debug)]
 pub(super) struct Received {
@@ -67,7 +70,8 @@ impl AsyncRead for Received {
         let stream: &UnixStream = self.stream.as_ref();
         loop {
             ready!(stream.poll_read_ready(context))?;
-            let unfilled = buffer.initialize_unfilled();
+            // Not more than one read is worth: this is zeroed first.
+            let unfilled = buffer.initialize_unfilled_to(buffer.remaining().min(MOST));
             match stream.try_io(Interest::READABLE, || receive(stream.as_fd(), unfilled)) {
                 Ok((bytes, descriptors)) if descriptors.is_empty() => {
                     buffer.advance(bytes);

@@ -62,6 +62,7 @@ impl Staging {
     }
 
     /// Takes the next bytes of the package. Each such piece is a few hand-overs and a system call, so it should be large.
+    /// If the future is dropped before it is done, the install cannot go on.
     ///
     /// # Errors
     ///
@@ -95,10 +96,9 @@ impl Staging {
     }
 
     /// Ends the install; nothing of the package is left. If this is dropped instead, a thread that writes a piece ends
-    /// it a little later.
+    /// it a little later, and what has to be deleted may be deleted here.
     pub async fn abandon(self) {
-        // Whatever comes of it is thrown away.
-        let _ = self.writer.into_work().await;
+        self.writer.abandon().await;
     }
 }
 

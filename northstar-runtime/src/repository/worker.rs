@@ -49,7 +49,8 @@ impl<W: Work> Worker<W> {
         }
     }
 
-    /// Hands over the next piece. This waits only while as many as may wait do.
+    /// Hands over the next piece. This waits only while as many as may wait do. If the future is dropped before it is done,
+    /// the piece may not have been handed over.
     ///
     /// # Errors
     ///
@@ -126,6 +127,18 @@ impl<W: Work> Worker<W> {
         }
     }
 
+    /// Takes no more pieces, and waits for the work to be gone.
+    pub(super) async fn abandon(self) {
+        // The thread ends with the piece it has, and the work with it.
+        drop(self.sender);
+        // Whatever comes of it is thrown away. It may have to be deleted from a disk.
+        let _ = match self.state {
+            State::Busy(thread) => thread.await.map(drop),
+            State::Idle(work, _) => spawn_blocking(|| drop(work)).await,
+            State::Ended => return,
+        };
+    }
+
     fn start(&mut self) {
         self.state = match mem::replace(&mut self.state, State::Ended) {
             State::Idle(work, pieces) => State::Busy(spawn_blocking(|| run(work, pieces))),
@@ -146,21 +159,25 @@ impl<W: Work> Worker<W> {
 }
 
 fn run<W: Work>(mut work: Box<W>, mut pieces: Pieces) -> Result<(Box<W>, Pieces), InstallError> {
-    while let Ok(piece) = pieces.try_recv() {
-        // Nobody is there any more who would want the result.
-        if pieces.is_closed() {
-            return Err(InstallError::Ended);
-        }
+    // If it is closed, nobody is there any more who would want the result.
+    while !pieces.is_closed() {
+        let Ok(piece) = pieces.try_recv() else {
+            return Ok((work, pieces));
+        };
         work.take(&piece)?;
     }
-    Ok((work, pieces))
+    Err(InstallError::Ended)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::{
-        sync::{Arc, mpsc as blocking},
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+            mpsc as blocking,
+        },
         time::Duration,
     };
     use tokio::time::timeout;
@@ -170,7 +187,8 @@ mod tests {
     struct Taking {
         taken: Vec<u8>,
         permissions: blocking::Receiver<()>,
-        _alive: Arc<()>,
+        /// How many it took. Who else has this knows whether the work is still there.
+        count: Arc<AtomicUsize>,
     }
 
     impl Work for Taking {
@@ -180,19 +198,20 @@ mod tests {
                 return Err(InstallError::TooLong { declared: 7 });
             }
             self.taken.extend_from_slice(piece);
+            self.count.fetch_add(1, Ordering::Relaxed);
             Ok(())
         }
     }
 
-    fn worker() -> (Worker<Taking>, blocking::Sender<()>, Arc<()>) {
+    fn worker() -> (Worker<Taking>, blocking::Sender<()>, Arc<AtomicUsize>) {
         let (sender, permissions) = blocking::channel();
-        let alive = Arc::new(());
+        let count = Arc::default();
         let taking = Taking {
             taken: Vec::new(),
             permissions,
-            _alive: Arc::clone(&alive),
+            count: Arc::clone(&count),
         };
-        (Worker::new(taking, 2), sender, alive)
+        (Worker::new(taking, 2), sender, count)
     }
 
     fn piece(bytes: &'static str) -> Bytes {
@@ -201,7 +220,7 @@ mod tests {
 
     #[tokio::test]
     async fn pieces_are_taken_in_order_however_often_it_was_idle() {
-        let (mut worker, permit, _alive) = worker();
+        let (mut worker, permit, _count) = worker();
         for round in ["abc", "def", "ghi"] {
             for _ in 0..3 {
                 permit.send(()).unwrap();
@@ -222,8 +241,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_piece_waits_for_those_before_it_and_nothing_is_lost() {
-        let (mut worker, permit, _alive) = worker();
+    async fn a_piece_waits_for_those_before_it() {
+        let (mut worker, permit, _count) = worker();
         // One is being taken, and two wait.
         for _ in 0..3 {
             worker.push(piece("x")).await.unwrap();
@@ -239,7 +258,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_error_is_told_once_and_is_the_end() {
-        let (mut worker, permit, alive) = worker();
+        let (mut worker, permit, count) = worker();
         permit.send(()).unwrap();
         worker.push(piece("")).await.unwrap();
         let error = worker.settle().await.map(drop).unwrap_err();
@@ -248,7 +267,7 @@ mod tests {
             "{error:?}"
         );
         // What was worked on is gone already.
-        assert_eq!(Arc::strong_count(&alive), 1);
+        assert_eq!(Arc::strong_count(&count), 1);
         for _ in 0..2 {
             let error = worker.push(piece("x")).await.unwrap_err();
             assert!(matches!(error, InstallError::Ended), "{error:?}");
@@ -260,7 +279,7 @@ mod tests {
     #[tokio::test]
     async fn the_first_error_is_the_one_that_is_told_whenever_it_comes() {
         for round in 0..2_000 {
-            let (mut worker, permit, _alive) = worker();
+            let (mut worker, permit, _count) = worker();
             for _ in 0..=round % 4 {
                 permit.send(()).unwrap();
             }
@@ -280,16 +299,36 @@ mod tests {
 
     #[tokio::test]
     async fn a_worker_that_is_dropped_ends_with_the_piece_it_has() {
-        let (mut worker, permit, mut alive) = worker();
+        let (mut worker, permit, mut count) = worker();
         for _ in 0..3 {
             worker.push(piece("x")).await.unwrap();
         }
         drop(worker);
         // For the first piece. The work is gone before a second one is taken.
         permit.send(()).unwrap();
-        while Arc::get_mut(&mut alive).is_none() {
+        while Arc::get_mut(&mut count).is_none() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         assert!(permit.send(()).is_err());
+    }
+
+    #[tokio::test]
+    async fn an_abandoned_worker_takes_none_of_the_pieces_that_wait() {
+        let (mut worker, permit, mut count) = worker();
+        for _ in 0..3 {
+            worker.push(piece("x")).await.unwrap();
+        }
+        let abandoning = tokio::spawn(worker.abandon());
+        tokio::task::yield_now().await;
+        permit.send(()).unwrap();
+        // For those that it may not take; it may be gone.
+        let _ = (permit.send(()), permit.send(()));
+        abandoning.await.unwrap();
+        assert_eq!(count.load(Ordering::Relaxed), 1);
+        assert!(Arc::get_mut(&mut count).is_some());
+
+        let (worker, _permit, mut count) = self::worker();
+        worker.abandon().await;
+        assert!(Arc::get_mut(&mut count).is_some());
     }
 }

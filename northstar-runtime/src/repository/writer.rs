@@ -118,32 +118,43 @@ impl Written {
         let syncing = location
             .is_on_disk()
             .then(|| spawn_blocking(move || rustix::fs::fsync(&file)));
-        let arrived = match hashing {
-            Some(hashing) => Some(hashing.into_work().await?.image),
-            None => None,
+        let hashed = match hashing {
+            Some(hashing) => hashing.into_work().await.map(|work| Some(work.image)),
+            None => Ok(None),
         };
         let key = store.key.clone();
         let checked = blocking(move || {
-            let package = check(key.as_ref(), &reader, arrived)?;
+            let package = check(key.as_ref(), &reader, hashed?)?;
             Ok((package, reader))
-        });
-        let checked = checked.await;
-        if let Some(syncing) = syncing {
-            // A disk that fails may also show as an image that is not the signed one, so it has the first word.
-            syncing
-                .await
-                .map_err(|_| InstallError::Ended)?
-                .map_err(|error| location.error("fsync", size, error))?;
-        }
-        let (package, file) = checked?;
-        Ok(Staged {
-            location,
-            file,
-            share,
-            store,
-            package,
-            size,
         })
+        .await;
+        let synced = match syncing {
+            Some(syncing) => match syncing.await {
+                Ok(synced) => synced.map_err(|error| location.error("fsync", size, error)),
+                Err(_) => Err(InstallError::Ended),
+            },
+            None => Ok(()),
+        };
+        // A disk that fails may also show as an image that is not the signed one, so it has the first word.
+        match synced.and(checked) {
+            Ok((package, file)) => Ok(Staged {
+                location,
+                file,
+                share,
+                store,
+                package,
+                size,
+            }),
+            Err(error) => {
+                blocking(move || {
+                    // The file goes before its room is given back.
+                    drop(location);
+                    drop(share);
+                    Err(error)
+                })
+                .await
+            }
+        }
     }
 }
 

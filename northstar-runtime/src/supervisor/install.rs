@@ -61,28 +61,38 @@ impl InstallSlot {
         )
     }
 
-    /// Room for the next bytes, at least for one. What is put there counts from the next [`InstallSlot::advance`] on.
+    /// Room for the next bytes, at least for one. [`InstallSlot::advance`] follows.
     pub fn room(&mut self) -> Limit<&mut Vec<u8>> {
         self.pieces.room()
     }
 
-    /// Takes the `size` bytes that were put where there is room. An error is final; the caller reads and throws away
-    /// what still comes.
+    /// Takes what was put where there is room, `size` bytes. An error is final; the caller reads and throws away what
+    /// still comes.
     pub async fn advance(&mut self, size: usize) -> Result<(), Error> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
+        if self.parts.is_closed() {
+            return Err(self.refused().await);
+        }
         if let Some(piece) = self.pieces.complete() {
-            self.send(Part::Piece(piece)).await?;
+            self.send(piece).await?;
         }
         self.job.advance(u64::try_from(size).unwrap_or(u64::MAX));
         Ok(())
     }
 
-    async fn send(&mut self, part: Part) -> Result<(), Error> {
-        if self.parts.send(part).await.is_ok() {
-            return Ok(());
+    async fn send(&mut self, piece: Bytes) -> Result<(), Error> {
+        match self.parts.send(Part::Piece(piece)).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(self.refused().await),
         }
+    }
+
+    /// Why nothing more is wanted.
+    async fn refused(&mut self) -> Error {
+        // There is nothing more to collect.
+        self.pieces = Pieces::default();
         let error = match (&mut self.outcome).await {
             Ok(Err(error)) => error,
             // The task ended without a word or before the end of the upload.
@@ -91,7 +101,7 @@ impl InstallSlot {
             },
         };
         self.failed = Some(error.clone());
-        Err(error)
+        error
     }
 
     /// All bytes are there: the package is verified, stored durably and registered.
@@ -100,8 +110,10 @@ impl InstallSlot {
             return Err(error);
         }
         if let Some(piece) = self.pieces.rest() {
-            self.send(Part::Piece(piece)).await?;
+            self.send(piece).await?;
         }
+        // What follows takes its time, and needs no memory to collect bytes in.
+        self.pieces = Pieces::default();
         // If the task has ended already its outcome says why.
         let _ = self.parts.send(Part::End).await;
         match self.outcome.await {
@@ -110,5 +122,44 @@ impl InstallSlot {
                 repository: self.repository,
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::BufMut;
+
+    #[tokio::test]
+    async fn a_refusal_is_noticed_with_the_next_byte() {
+        let repository: RepositoryId = "r".parse().unwrap();
+        let (mut slot, upload) = InstallSlot::new(repository.clone(), Job::default());
+        slot.room().put_slice(b"no package");
+        slot.advance(10).await.unwrap();
+        let refusal = Error::InvalidRepository {
+            repository: repository.clone(),
+        };
+        upload.outcome.send(Err(refusal)).unwrap();
+        drop(upload.parts);
+        slot.room().put_slice(b"x");
+        // With it, and with whatever follows.
+        for _ in 0..2 {
+            let error = slot.advance(1).await.unwrap_err();
+            assert!(
+                matches!(error, Error::InvalidRepository { .. }),
+                "{error:?}"
+            );
+        }
+        let error = slot.finish().await.unwrap_err();
+        assert!(
+            matches!(error, Error::InvalidRepository { .. }),
+            "{error:?}"
+        );
+
+        let (mut slot, upload) = InstallSlot::new(repository, Job::default());
+        drop(upload);
+        slot.room().put_slice(b"x");
+        let error = slot.advance(1).await.unwrap_err();
+        assert!(matches!(error, Error::InstallAbandoned { .. }), "{error:?}");
     }
 }

@@ -8,8 +8,7 @@ use std::{
 
 /// How many bytes a piece has, except for the first and the last.
 const PIECE: usize = 1024 * 1024;
-/// How many the first has: it shows whether it is a package and whether there is room for it, and until then its sender
-/// has no more memory than this.
+/// How many the first has: it shows whether it is a package and whether there is room for it.
 const FIRST: usize = 64 * 1024;
 
 /// Where the bytes of one upload are collected.

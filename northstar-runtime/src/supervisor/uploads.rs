@@ -56,6 +56,8 @@ async fn receive(
             None => return staging.abandon().await,
         };
         if let Err(error) = result {
+            // First: who has the answer finds nothing left.
+            staging.abandon().await;
             break Err(error);
         }
     };
