@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::Errno;
@@ -22,6 +24,11 @@ const SEALS: SealFlags = SealFlags::SHRINK
     .union(SealFlags::GROW)
     .union(SealFlags::WRITE)
     .union(SealFlags::SEAL);
+
+/// How long a memory file may be busy before that is an error.
+const BUSY: Duration = Duration::from_secs(5);
+/// How long to wait before it is looked at again.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Creates a memory file with `bytes` in it that nobody can write, grow, shrink or unseal.
 ///
@@ -56,10 +63,20 @@ pub fn create(name: &str, content: Content) -> Result<OwnedFd> {
 
 /// Forbids every further change of a memory file, including further seals.
 ///
+/// The kernel refuses while anybody holds one of its pages, for it cannot tell a writer from the kernel's own reclaim and
+/// migration of memory; it waits for about 150 ms itself (`memfd_wait_for_pins` in mm/memfd.c of its sources), which is too
+/// little for a machine that is short of memory. So this tries again, for up to 5 seconds. Blocks that long.
+///
 /// # Errors
-/// The errno of fcntl(2) F_ADD_SEALS: EBUSY while it is mapped writable.
+/// The errno of fcntl(2) F_ADD_SEALS: EBUSY if it is still mapped writable after that.
 pub fn seal(memfd: BorrowedFd<'_>) -> Result<()> {
-    rustix::fs::fcntl_add_seals(memfd, SEALS).map_err(|e| Error::new("fcntl", "F_ADD_SEALS", e))
+    let begin = Instant::now();
+    loop {
+        match rustix::fs::fcntl_add_seals(memfd, SEALS) {
+            Err(Errno::BUSY) if begin.elapsed() < BUSY => thread::sleep(PAUSE),
+            result => return result.map_err(|e| Error::new("fcntl", "F_ADD_SEALS", e)),
+        }
+    }
 }
 
 /// Whether nobody can change the content of `file` any more.
@@ -115,6 +132,7 @@ pub fn read_sealed(memfd: BorrowedFd<'_>, limit: usize) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsRawFd as _;
 
     #[test]
     fn sealed_bytes_come_back_and_cannot_be_changed() {
@@ -126,6 +144,35 @@ mod tests {
             rustix::fs::fcntl_add_seals(&memfd, SealFlags::SEAL),
             Err(Errno::PERM)
         );
+    }
+
+    #[test]
+    fn a_file_that_is_busy_for_a_moment_is_sealed_after_it() {
+        const SIZE: usize = 4096;
+        let memfd = create("test", Content::Data).unwrap();
+        rustix::fs::ftruncate(&memfd, SIZE as u64).unwrap();
+        // SAFETY: a new mapping where the kernel has room for it.
+        let mapping = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                SIZE,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                memfd.as_raw_fd(),
+                0,
+            )
+        };
+        assert_ne!(mapping, libc::MAP_FAILED);
+        assert_eq!(rustix::fs::fcntl_add_seals(&memfd, SEALS), Err(Errno::BUSY));
+        let address = mapping.expose_provenance();
+        let holder = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(300));
+            // SAFETY: the mapping from above, which nobody else uses.
+            unsafe { libc::munmap(std::ptr::with_exposed_provenance_mut(address), SIZE) }
+        });
+        seal(memfd.as_fd()).unwrap();
+        assert!(is_sealed(memfd.as_fd()).unwrap());
+        assert_eq!(holder.join().unwrap(), 0);
     }
 
     #[test]
