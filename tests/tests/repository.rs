@@ -1,6 +1,11 @@
 //! Repositories: whatever lies in their directories, the daemon starts; what is acknowledged is there.
 
-use std::{fs, os::unix::fs::symlink, path::Path};
+use std::{
+    fs,
+    io::Write,
+    os::unix::{fs::symlink, net::UnixStream},
+    path::Path,
+};
 
 use northstar_tests::{Package, Site, eventually};
 use serde_json::json;
@@ -14,6 +19,17 @@ fn packages_in(directory: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// A client that is about to send a package of `size` bytes.
+fn begin_install(site: &Site, size: usize) -> UnixStream {
+    let connect = json!({"connect": {"version": "0.9.2", "subscribe_notifications": false}});
+    let install = json!({"request": {"install": {"repository": "default", "size": size}}});
+    let mut client = UnixStream::connect(site.socket()).unwrap();
+    client
+        .write_all(format!("{connect}\n{install}\n").as_bytes())
+        .unwrap();
+    client
 }
 
 #[test]
@@ -186,17 +202,11 @@ fn mount_on_start_mounts_and_a_failing_package_does_not_matter() {
 
 #[test]
 fn other_clients_never_wait_for_an_install() {
-    use std::io::Write;
-
     let site = Site::new();
     site.pack(&Package::app("app", &["exit", "0"]));
     let daemon = site.start();
     // A client that announces a package and sends nothing of it.
-    let mut idle = std::os::unix::net::UnixStream::connect(site.socket()).unwrap();
-    idle.write_all(b"{\"connect\":{\"version\":\"0.9.2\",\"subscribe_notifications\":false}}\n")
-        .unwrap();
-    idle.write_all(b"{\"request\":{\"install\":{\"repository\":\"default\",\"size\":1000000}}}\n")
-        .unwrap();
+    let mut idle = begin_install(&site, 1_000_000);
     idle.write_all(&[0; 100]).unwrap();
 
     let mut console = daemon.console();
@@ -212,8 +222,6 @@ fn other_clients_never_wait_for_an_install() {
 
 #[test]
 fn end_of_the_daemon_within_an_install_leaves_nothing_of_it() {
-    use std::io::Write;
-
     let site = Site::new();
     let outside = tempfile::tempdir().unwrap();
     // Several pieces of an upload that cannot be compressed, so that there is always one on its way.
@@ -230,15 +238,8 @@ fn end_of_the_daemon_within_an_install_leaves_nothing_of_it() {
 
     for is_killed in [false, true] {
         let daemon = site.start();
-        let mut client = std::os::unix::net::UnixStream::connect(site.socket()).unwrap();
-        let size = bytes.len();
-        let request =
-            json!({"request": {"install": {"repository": "default", "size": size}}}).to_string();
-        let connect = json!({"connect": {"version": "0.9.2", "subscribe_notifications": false}});
-        client
-            .write_all(format!("{connect}\n{request}\n").as_bytes())
-            .unwrap();
-        client.write_all(&bytes[..size - 1000]).unwrap();
+        let mut client = begin_install(&site, bytes.len());
+        client.write_all(&bytes[..bytes.len() - 1000]).unwrap();
         eventually("the first piece", || (staged() == 1).then_some(()));
         if is_killed {
             daemon.kill();

@@ -18,7 +18,7 @@ use super::{
     InstallError, InstalledPackage,
     capacity::Share,
     hashing::Hashing,
-    store::{Location, Store},
+    store::{Place, Store},
     worker::Worker,
     writer::Writer,
 };
@@ -41,10 +41,9 @@ pub struct Staging {
 /// A complete, verified and durable package that is not in the repository yet.
 #[derive(Debug)]
 pub struct Staged {
-    // The file goes before its room is given back.
-    pub(super) location: Location,
+    // Closed before its place is given up.
     pub(super) file: File,
-    pub(super) share: Share,
+    pub(super) place: Place,
     pub(super) store: Arc<Store>,
     pub(super) package: Package,
     pub(super) size: u64,
@@ -126,10 +125,9 @@ impl Staged {
 
     fn commit_blocking(self) -> Result<InstalledPackage, InstallError> {
         let Self {
-            store,
-            share,
-            location,
             file,
+            place,
+            store,
             package,
             size,
         } = self;
@@ -141,6 +139,7 @@ impl Staged {
                 container: container.clone(),
                 first,
             })?;
+        let Place { location, share } = place;
         let entry = location.publish(&container)?;
         Ok(store.installed(package, file, size, entry, share, claim))
     }

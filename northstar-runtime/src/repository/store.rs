@@ -10,7 +10,11 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Claims, InstallError, RepositoryId, capacity::Capacity, directory::Directory};
+use super::{
+    Claims, InstallError, RepositoryId,
+    capacity::{Capacity, Share},
+    directory::Directory,
+};
 use crate::storage::Integrity;
 
 /// What all packages and installs of one repository share.
@@ -36,6 +40,13 @@ pub(super) enum Location {
     },
     /// In memory: gone with its descriptors.
     Memory,
+}
+
+/// A file that is not installed yet, and the room that it takes: it goes before that is given back.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) location: Location,
+    pub(super) share: Share,
 }
 
 impl Location {

@@ -29,12 +29,13 @@ pub(super) struct Worker<W> {
     sender: mpsc::Sender<Bytes>,
 }
 
-type Pieces = mpsc::Receiver<Bytes>;
+/// The pieces that wait.
+type Waiting = mpsc::Receiver<Bytes>;
 
 #[derive(Debug)]
 enum State<W> {
-    Idle(Box<W>, Pieces),
-    Busy(JoinHandle<Result<(Box<W>, Pieces), InstallError>>),
+    Idle(Box<W>, Waiting),
+    Busy(JoinHandle<Result<(Box<W>, Waiting), InstallError>>),
     /// After an error.
     Ended,
 }
@@ -148,7 +149,7 @@ impl<W: Work> Worker<W> {
 
     fn ended(
         &mut self,
-        result: Result<(Box<W>, Pieces), InstallError>,
+        result: Result<(Box<W>, Waiting), InstallError>,
     ) -> Result<(), InstallError> {
         // An error is told once.
         self.state = State::Ended;
@@ -158,7 +159,7 @@ impl<W: Work> Worker<W> {
     }
 }
 
-fn run<W: Work>(mut work: Box<W>, mut pieces: Pieces) -> Result<(Box<W>, Pieces), InstallError> {
+fn run<W: Work>(mut work: Box<W>, mut pieces: Waiting) -> Result<(Box<W>, Waiting), InstallError> {
     // If it is closed, nobody is there any more who would want the result.
     while !pieces.is_closed() {
         let Ok(piece) = pieces.try_recv() else {
@@ -180,7 +181,7 @@ mod tests {
         },
         time::Duration,
     };
-    use tokio::time::timeout;
+    use tokio::time::{error::Elapsed, timeout};
 
     /// Takes a piece for each permission and ends when there is none any more; refuses empty pieces.
     #[derive(Debug)]
@@ -247,8 +248,8 @@ mod tests {
         for _ in 0..3 {
             worker.push(piece("x")).await.unwrap();
         }
-        let waiting = timeout(Duration::from_millis(200), worker.push(piece("z"))).await;
-        assert!(waiting.is_err());
+        let fourth = timeout(Duration::from_millis(200), worker.push(piece("z")));
+        let _: Elapsed = fourth.await.unwrap_err();
         for _ in 0..4 {
             permit.send(()).unwrap();
         }

@@ -20,7 +20,7 @@ use super::{
     capacity::Share,
     hashing::Hashing,
     staging::{Staged, blocking},
-    store::{Location, Store},
+    store::{Location, Place, Store},
     worker::{Work, Worker},
 };
 
@@ -44,12 +44,11 @@ pub(super) struct Writer {
 /// All bytes of one install.
 #[derive(Debug)]
 pub(super) struct Written {
-    // The file goes before its room is given back.
-    location: Location,
+    // Closed before its place is given up.
     file: File,
     /// What is checked is what can be read back, through the descriptor that is used for ever after.
     reader: File,
-    share: Share,
+    place: Place,
     store: Arc<Store>,
     size: u64,
 }
@@ -90,10 +89,9 @@ impl Writer {
         verifier.finish().map_err(InstallError::Package)?;
         let reader = location.reopen(&file)?;
         Ok(Written {
-            location,
             file,
             reader,
-            share,
+            place: Place { location, share },
             store,
             size: declared,
         })
@@ -108,14 +106,14 @@ impl Written {
         hashing: Option<Worker<Hashing>>,
     ) -> Result<Staged, InstallError> {
         let Self {
-            location,
             file,
             reader,
-            share,
+            place,
             store,
             size,
         } = self;
-        let syncing = location
+        let syncing = place
+            .location
             .is_on_disk()
             .then(|| spawn_blocking(move || rustix::fs::fsync(&file)));
         let hashed = match hashing {
@@ -130,7 +128,7 @@ impl Written {
         .await;
         let synced = match syncing {
             Some(syncing) => match syncing.await {
-                Ok(synced) => synced.map_err(|error| location.error("fsync", size, error)),
+                Ok(synced) => synced.map_err(|error| place.location.error("fsync", size, error)),
                 Err(_) => Err(InstallError::Ended),
             },
             None => Ok(()),
@@ -138,18 +136,16 @@ impl Written {
         // A disk that fails may also show as an image that is not the signed one, so it has the first word.
         match synced.and(checked) {
             Ok((package, file)) => Ok(Staged {
-                location,
                 file,
-                share,
+                place,
                 store,
                 package,
                 size,
             }),
             Err(error) => {
+                // Deleting a large file takes its time.
                 blocking(move || {
-                    // The file goes before its room is given back.
-                    drop(location);
-                    drop(share);
+                    drop(place);
                     Err(error)
                 })
                 .await
